@@ -1,0 +1,66 @@
+"""The one small tree of exceptions.
+
+Every message a person can meet has the same four parts: what it is about (a file, a setting, a model), what was
+found, what was wanted, and what to do. The command prints ``str(error)`` as one line and exits with
+:attr:`RestauroError.exit_code`; nothing else of an error reaches a user.
+"""
+
+from __future__ import annotations
+
+
+class RestauroError(Exception):
+    """Anything this library refuses to do, said in one line.
+
+    >>> raise RestauroError("a.png: found text, wanted a picture; check the name")
+    Traceback (most recent call last):
+    ...
+    restauro.errors.RestauroError: a.png: found text, wanted a picture; check the name
+    """
+
+    exit_code = 1
+
+
+class UsageError(RestauroError):
+    """The request itself is wrong: nothing was tried. Exit code 2."""
+
+    exit_code = 2
+
+
+class SettingError(UsageError, ValueError):
+    """A setting is outside its range.
+
+    Parameters
+    ----------
+    name, value
+        The setting and what was given.
+    wanted
+        The rule, for example ``"a number in 0..1"``.
+    """
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        super().__init__(f"{name}: found {value!r}, wanted {wanted}")
+        self.name, self.value, self.wanted = name, value, wanted
+
+
+class PictureError(RestauroError):
+    """A picture could not be read or written.
+
+    >>> str(PictureError("a.jpg", "an empty file", "a picture", "copy it again from its source"))
+    'a.jpg: found an empty file, wanted a picture; copy it again from its source'
+    """
+
+    def __init__(self, name: str, found: str, wanted: str, do: str) -> None:
+        super().__init__(f"{name}: found {found}, wanted {wanted}; {do}")
+        self.name, self.found, self.wanted, self.do = name, found, wanted, do
+
+
+class ModelError(RestauroError):
+    """A model is unknown, its weights are missing, or they are not what the manifest says."""
+
+
+class EngineError(RestauroError):
+    """A picture could not be computed: out of memory at the smallest tile, or a non-finite result."""
+
+
+class DataError(RestauroError):
+    """A data set or a recipe is not what it should be."""
