@@ -1,1 +1,1 @@
-"""."""
+"""The command ``restauro``: thin, one file per verb."""

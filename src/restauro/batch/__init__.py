@@ -1,0 +1,1 @@
+"""One file or a million: which pictures go in, where each comes out."""

@@ -1,0 +1,60 @@
+"""``restauro degrade``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from restauro import __version__
+from restauro.cli.files import classical, each_picture
+from restauro.cli.options import FileOptions, parse_settings
+from restauro.errors import UsageError
+from restauro.picture import Picture
+from restauro.restore.outcome import Restored
+from restauro.restore.verbs import Progress
+from restauro.restore.verbs import degrade as degrade_picture
+
+
+def degrade(
+    law: str,
+    *inputs: str,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
+    seed: int = 0,
+    files: FileOptions = FileOptions(),
+) -> int:
+    """Make pictures worse by a known law, and write down what was done.
+
+    What was done (law, settings, seed) stands in the notes of each result; with --json, as data.
+
+    Examples:
+
+    restauro degrade l0 portrait.jpg -o flat.png
+
+    restauro degrade l0 album/ -o flat/ --set lam=0.05 --seed 7 --json
+
+    Parameters
+    ----------
+    law
+        The degradation, for example l0.
+    inputs
+        Files, folders, globs, or - for stdin.
+    set_
+        A setting of the law as name=value, for example lam=0.05; may be given several times.
+    seed
+        Decides whatever is random in the law.
+    """
+    settings = {}
+    for name, value in parse_settings(set_).items():
+        if isinstance(value, str):
+            raise UsageError(f"--set {name}: found {value!r}, wanted a number")
+        settings[name] = value
+
+    def change(picture: Picture, progress: Progress) -> Restored:
+        worse, record = degrade_picture(picture, law, settings, seed=seed)
+        note = json.dumps({**asdict(record), "restauro": __version__}, sort_keys=True)
+        return classical(f"degrade:{law}", lambda: worse, note)
+
+    return each_picture(inputs, files, made="degraded", change=change)

@@ -1,0 +1,99 @@
+"""``restauro evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from restauro.errors import UsageError
+from restauro.metrics.report import csv_text, json_text, markdown
+from restauro.metrics.table import Table
+
+WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": csv_text, ".json": json_text}
+
+
+def evaluate(
+    *,
+    restored: str | None = None,
+    truth: str | None = None,
+    input: str | None = None,
+    model: str | None = None,
+    recipe: str | None = None,
+    root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
+    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
+    json: bool = False,
+) -> int:
+    """Score restored pictures against the truth, or a model on the validation pictures of a recipe.
+
+    Examples:
+
+    restauro evaluate --restored out/ --truth originals/ --input degraded/
+
+    restauro evaluate --model desmooth-general --recipe recipes/desmooth-general.toml --root ~/pictures
+
+    Parameters
+    ----------
+    restored, truth
+        Two folders; pictures are matched by name, never by position.
+    input
+        A third folder, for the identity row: what the degraded pictures score by themselves.
+    model, recipe
+        A model (or a .safetensors file) and the recipe whose validation pictures are used.
+    root
+        The folder that the recipe's picture sets are relative to.
+    output
+        A .md, .csv or .json file (one per validation set: NAME.<set>.json); without it Markdown on stdout.
+    json
+        JSON on stdout.
+    """
+    if (restored is None) == (model is None):
+        raise UsageError("evaluate: wanted either --restored and --truth, or --model and --recipe")
+    if restored is not None:
+        if truth is None:
+            raise UsageError("evaluate: found --restored without --truth, wanted both folders")
+        from restauro.metrics.evaluate import evaluate_folders
+
+        tables = {"": evaluate_folders(Path(restored), Path(truth), None if input is None else Path(input))}
+    else:
+        if recipe is None or root is None or model is None:
+            raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")
+        tables = _model_tables(model, recipe, Path(root))
+    for name, table in tables.items():
+        _put(table, name, output, json)
+    return 0
+
+
+def _model_tables(model: str, recipe: str, root: Path) -> dict[str, Table]:
+    from restauro.models import facts_of, find, load
+    from restauro.train.loop import cache_folder
+    from restauro.train.recipe import read_recipe
+    from restauro.train.validate import score_table, validation_sets, whole_picture
+
+    weights = find(model)
+    net = load(weights)
+    about = {
+        "command": f"restauro evaluate --model {model} --recipe {recipe}",
+        "weights sha256": weights.sha256,
+        "training data sha256": weights.metadata.get("data_sha256", "unknown"),
+    }
+    sets = validation_sets(read_recipe(recipe), root, cache_folder())
+    return {one.name: score_table(one, {weights.name: whole_picture(net, facts_of(net))}, about) for one in sets}
+
+
+def _put(table: Table, name: str, output: str | None, as_json: bool) -> None:
+    if output is None:
+        heading = f"## {name}\n\n" if name and not as_json else ""
+        sys.stdout.write(heading + (json_text(table) if as_json else markdown(table)) + "\n")
+        return
+    path = Path(output)
+    if path.suffix not in WRITERS:
+        raise UsageError(f"-o: found {output!r}, wanted a name that ends in {', '.join(WRITERS)}")
+    if name:
+        path = path.with_name(f"{path.stem}.{name}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(WRITERS[path.suffix](table), encoding="utf-8")
+    sys.stdout.write(f"{path}\n")

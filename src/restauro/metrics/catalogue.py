@@ -1,0 +1,176 @@
+"""The metrics that :mod:`restauro.metrics.evaluate` knows, in one table.
+
+A :class:`PairMetric` compares each restored picture with its truth (or with the input it was made from); a
+:class:`SetMetric` compares all of them at once. Those that need pretrained weights say so when they are
+built, and their column stays empty with that sentence. Label maps, features of other networks and other
+filters for ``sc`` go straight to their files: :mod:`~restauro.metrics.miou`, :mod:`~restauro.metrics.fid`,
+:mod:`~restauro.metrics.kid`, :mod:`~restauro.metrics.sc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restauro.errors import SettingError
+from restauro.metrics import ciede2000, fid, kid, lpips, ms_ssim, paper, psnr, sc, ssim
+from restauro.metrics.table import Column
+from restauro.nets.features import SQUEEZENET11_FILE, features_folder, load_squeezenet11
+from restauro.smooth.l0 import L0Settings, l0
+
+Compare = Callable[[Tensor, Tensor], Tensor]
+Describe = Callable[[Tensor], Tensor]
+Distance = Callable[[NDArray[np.floating], NDArray[np.floating]], float]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What building a metric may need.
+
+    Parameters
+    ----------
+    features
+        Folder with pretrained weights; None: the variable RESTAURO_FEATURES.
+    device
+        Where the pictures are.
+    """
+
+    features: Path | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class PairMetric:
+    """One value per picture.
+
+    Parameters
+    ----------
+    column
+        Its name, direction and notes.
+    build
+        Makes the function ([N,3,H,W], [N,3,H,W]) -> [N], or raises ModelError where weights are missing.
+    against
+        "truth", or "input": the picture that the restored one was made from.
+    """
+
+    column: Column
+    build: Callable[[Setup], Compare]
+    against: Literal["truth", "input"] = "truth"
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """One value per set of pictures: features of each, then a distance between the two sets.
+
+    Parameters
+    ----------
+    column
+        Its name, direction and notes; ``per_picture`` is False.
+    describe
+        Names what it needs once for all metrics of one kind; builds the function [N,3,H,W] -> [N,d].
+    distance
+        Of two feature arrays.
+    """
+
+    column: Column
+    describe: Callable[[Setup], Describe]
+    distance: Distance
+
+
+def _plain(function: Compare) -> Callable[[Setup], Compare]:
+    return lambda setup: function
+
+
+def _stored(function: Compare) -> Callable[[Setup], Compare]:
+    return lambda setup: lambda a, b: function(paper.stored(a), paper.stored(b))
+
+
+def _lpips(setup: Setup) -> Compare:
+    return lpips.load_lpips_squeeze(features_folder(setup.features), device=setup.device)
+
+
+def _squeeze(setup: Setup) -> Describe:
+    network = load_squeezenet11(features_folder(setup.features) / SQUEEZENET11_FILE).to(setup.device)
+    return lambda x: fid.squeeze_features(x, network)
+
+
+def _sc_l0(setup: Setup) -> Compare:
+    settings = L0Settings(lam=0.02, kappa=2.0)
+    return lambda restored, given: sc.smooth_consistency(restored, given, lambda x: l0(x, settings))
+
+
+_CAP80 = psnr.NAME_CAP80 + paper.SUFFIX
+_SSIM = ssim.NAME + paper.SUFFIX
+_MS_SSIM = ms_ssim.NAME_PAPER + paper.SUFFIX
+_PAPER = "output and truth both through JPEG quality 95, as in the published HiFaceGAN scores"
+
+_ALL: tuple[PairMetric | SetMetric, ...] = (
+    PairMetric(Column(psnr.NAME, "higher", 3, "dB"), _plain(psnr.psnr)),
+    PairMetric(Column(ssim.NAME, "higher"), _plain(ssim.ssim)),
+    PairMetric(Column(ssim.NAME_ZEROPAD, "higher"), _plain(partial(ssim.ssim, border="zeropad"))),
+    PairMetric(Column(ms_ssim.NAME, "higher"), _plain(ms_ssim.ms_ssim)),
+    PairMetric(Column(ciede2000.NAME, "lower", 3), _plain(ciede2000.ciede2000)),
+    PairMetric(
+        Column(lpips.NAME, "lower", note="LPIPS-like, on other weights than LPIPS; compare with itself only"),
+        _lpips,
+    ),
+    PairMetric(
+        Column(sc.name_of("l0(0.02)"), "lower", 2, note="of the input, not the truth; 0..255 scale"),
+        _sc_l0,
+        "input",
+    ),
+    SetMetric(
+        Column(fid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=fid.NOTE), _squeeze, fid.frechet_distance
+    ),
+    SetMetric(Column(kid.NAME_SQUEEZE, "lower", 5, per_picture=False), _squeeze, kid.kernel_distance),
+    PairMetric(Column(_CAP80, "higher", 3, "dB", note=_PAPER), _stored(psnr.psnr_cap80)),
+    PairMetric(Column(_SSIM, "higher", note=_PAPER), _stored(ssim.ssim)),
+    PairMetric(Column(_MS_SSIM, "higher", note=_PAPER), _stored(partial(ms_ssim.ms_ssim, last_power=4))),
+)
+
+METRICS = {metric.column.name: metric for metric in _ALL}
+CLEAN = (psnr.NAME, ssim.NAME, ciede2000.NAME, lpips.NAME)
+PAPER = (_CAP80, _SSIM, _MS_SSIM)
+
+
+def find(names: Sequence[str]) -> tuple[PairMetric | SetMetric, ...]:
+    """Metrics by name, each once.
+
+    A full name, or the word before the colon for the first of its conventions in the table, or ``clean`` or
+    ``paper`` for :data:`CLEAN` and :data:`PAPER`. Tables print full names only.
+
+    Raises
+    ------
+    SettingError
+        An unknown name; the nearest is named.
+
+    Examples
+    --------
+    >>> [metric.column.name for metric in find(("ssim", "fsd"))]
+    ['ssim:gauss11,rgb,valid', 'fsd']
+    >>> find(("lpips",))
+    Traceback (most recent call last):
+    ...
+    restauro.errors.SettingError: metrics: found 'lpips', wanted one of lpips-squeeze-caffe
+    """
+    groups = {"clean": CLEAN, "paper": PAPER}
+    full = [_full_name(one) for name in names for one in groups.get(name, (name,))]
+    return tuple(METRICS[name] for name in dict.fromkeys(full))
+
+
+def _full_name(name: str) -> str:
+    if name in METRICS:
+        return name
+    for known in METRICS:
+        if known.split(":")[0] == name:
+            return known
+    near = get_close_matches(name, METRICS, n=1, cutoff=0.3) or list(METRICS)
+    raise SettingError("metrics", name, f"one of {', '.join(near)}")

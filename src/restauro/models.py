@@ -1,0 +1,242 @@
+"""THE table: which networks there are, how each is built, where its trained weights lie and what they are good for.
+
+Nothing is discovered by scanning: a model exists because it stands in :data:`MODELS`, and its weights are used
+because size and SHA-256 agree with ``weights/manifest.toml``. No torch is imported before a network is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restauro.errors import ModelError, UsageError
+from restauro.facts import Facts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Option = str | int | float | bool
+
+#: Architecture -> the function that builds it untrained, as "module:function".
+ARCHITECTURES: dict[str, str] = {
+    "desmoothgan": "restauro.nets.desmoothgan:build_desmoothgan",
+}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One trained model that ships.
+
+    Everything measured (size, hash, scores) is in the manifest; this is what was decided.
+    """
+
+    name: str
+    verb: str
+    summary: str
+    paper: str
+
+
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            "desmooth-general",
+            "desmooth",
+            "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",
+            "DeSmoothGAN, row pix2pix",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file and everything said about it.
+
+    ``record`` is the model's entry in the manifest (empty for a local file); ``metadata`` is what the file itself
+    carries: architecture, options, the resolved recipe, the data digest.
+    """
+
+    name: str
+    path: Path
+    bytes: int
+    sha256: str
+    architecture: str
+    options: Mapping[str, Option]
+    metadata: Mapping[str, str]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build(architecture: str, **options: Option) -> nn.Module:
+    """Build an untrained network.
+
+    Parameters
+    ----------
+    architecture
+        A key of :data:`ARCHITECTURES`.
+    **options
+        The builder's own settings, checked against its signature; ``width`` is the base width everywhere.
+
+    Raises
+    ------
+    UsageError
+        Unknown architecture or option, with the nearest known one.
+
+    Examples
+    --------
+    >>> net = build("desmoothgan", variant="pix2pix", width=8)
+    >>> net.facts.multiple
+    32
+    """
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"architecture: found {architecture!r}, wanted {_known(architecture, ARCHITECTURES)}")
+    module, _, function = ARCHITECTURES[architecture].partition(":")
+    builder = getattr(import_module(module), function)
+    parameters = inspect.signature(builder).parameters
+    for option in options:
+        if option not in parameters:
+            raise UsageError(f"{architecture}: found option {option!r}, wanted {_known(option, parameters)}")
+    net: nn.Module = builder(**options)
+    return net
+
+
+@cache
+def manifest() -> Mapping[str, Mapping[str, Any]]:
+    """The measured facts of every shipped weights file, from ``weights/manifest.toml``."""
+    text = resources.files("restauro").joinpath("weights/manifest.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def find(name: str | Path) -> Weights:
+    """Find the weights of a model by name, or of a local ``.safetensors`` file by path, and verify them.
+
+    Raises
+    ------
+    ModelError
+        Unknown name; no file; a size or a SHA-256 other than the manifest's; a file that is not ours to read.
+    """
+    if str(name) in MODELS:
+        record = manifest().get(str(name))
+        if record is None:
+            raise ModelError(f"{name}: found no entry in weights/manifest.toml, wanted one; this build ships no weights")
+        path = Path(str(resources.files("restauro").joinpath("weights", record["file"])))
+        return _read(str(name), path, record)
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.exists():
+        return _read(path.stem, path, {})
+    raise ModelError(f"model: found {str(name)!r}, wanted {_known(str(name), MODELS)}, or the path of a .safetensors file")
+
+
+def load(name: str | Path | Weights) -> nn.Module:
+    """Load a trained network, ready to run.
+
+    Parameters
+    ----------
+    name
+        A name of :data:`MODELS`, a path, or what :func:`find` gave.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, float32, on the CPU, with ``.facts`` for the engine.
+
+    Raises
+    ------
+    ModelError
+        As :func:`find`; or tensors that do not fit the architecture that the file names.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    weights = name if isinstance(name, Weights) else find(name)
+    net = build(weights.architecture, **weights.options)
+    try:
+        tensors = safetensors.torch.load(weights.path.read_bytes())
+    except SafetensorError as error:
+        raise ModelError(f"{weights.path}: found a damaged file ({error}), wanted whole weights; copy it again") from None
+    try:
+        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{weights.path}: the tensors do not fit {weights.architecture}: {reason}") from None
+    return net.eval().requires_grad_(False)
+
+
+def facts_of(net: nn.Module) -> Facts:
+    """The facts that a network of this library states about itself."""
+    facts = getattr(net, "facts", None)
+    if not isinstance(facts, Facts):
+        raise ModelError(f"{type(net).__name__}: found no facts, wanted a network that states them; see restauro.facts")
+    return facts
+
+
+def save_weights(
+    net: nn.Module, path: Path, architecture: str, options: Mapping[str, Option], notes: Mapping[str, str]
+) -> None:
+    """Write a network as half-precision safetensors, atomically; ``notes`` join its metadata."""
+    import safetensors.torch
+    import torch
+
+    tensors = {
+        key: (value.half() if value.dtype == torch.float32 else value).contiguous().cpu()
+        for key, value in net.state_dict().items()
+    }
+    metadata = {
+        "format": "restauro-1",
+        "architecture": architecture,
+        "options": json.dumps(dict(options), sort_keys=True),
+        **notes,
+    }
+    part = path.with_suffix(".part")
+    part.write_bytes(_sorted_header(safetensors.torch.save(tensors, metadata=metadata)))
+    part.replace(path)
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its header in sorted order: the library writes metadata in random order."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def _read(name: str, path: Path, record: Mapping[str, Any]) -> Weights:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: found {error.strerror or error}, wanted the weights of {name}; reinstall or correct the path") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    if record and (len(data) != record["bytes"] or sha256 != record["sha256"]):
+        raise ModelError(
+            f"{path}: found {len(data)} bytes with SHA-256 {sha256[:12]}..., wanted {record['bytes']} bytes with "
+            f"{record['sha256'][:12]}...; the file is damaged or replaced: reinstall, or name it by its path"
+        )
+    metadata = _metadata(path, data)
+    if metadata.get("format") != "restauro-1":
+        raise ModelError(f"{path}: found no restauro metadata, wanted weights that this library wrote")
+    options = json.loads(metadata["options"])
+    return Weights(name, path, len(data), sha256, metadata["architecture"], options, metadata, record)
+
+
+def _metadata(path: Path, data: bytes) -> dict[str, str]:
+    """The text metadata of a safetensors file: 8 bytes of header length, then JSON."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        return dict(header.get("__metadata__", {}))
+    except (ValueError, AttributeError):
+        raise ModelError(f"{path}: found something else, wanted a .safetensors file") from None
+
+
+def _known(found: str, table: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(found, list(table), n=1)
+    return f"{close[0]!r} perhaps (of {', '.join(table)})" if close else f"one of {', '.join(table)}"

@@ -1,0 +1,409 @@
+"""The engine: runs a network on a picture of any size.
+
+A network says what it needs (:class:`restauro.facts.Facts`); the engine chooses device, precision and tiles,
+and reports what it chose. Three promises: a tile that was not computed is never written; what did not go the
+plain way stands in :attr:`Run.notes`; and nothing is kept between calls, so that threads may share a network.
+
+The picture stays in host memory and each tile goes to the device alone. The result is accumulated in place
+(the weights of :mod:`restauro.restore.tiles` need no map), so that memory is the result plus one tile.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from restauro.errors import EngineError, SettingError
+from restauro.facts import Facts, Precision
+from restauro.restore.memory import free_bytes
+from restauro.restore.tiles import Grid, Span, cut, largest_tile_px
+
+Pixels = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How to run; the defaults suit a person at a desk.
+
+    Parameters
+    ----------
+    device
+        ``"auto"`` (CUDA, else MPS, else CPU) or a torch device such as ``"cpu"`` or ``"cuda:1"``.
+    precision
+        ``"auto"``: the first of the network's precisions that the device is fast in, else float32. Pixels are
+        float32 before and after in any case.
+    memory_limit
+        Bytes that a run may take on the device, on top of what is taken already (the input is the caller's);
+        on the CPU the result counts too. ``None``: half of what is free when the run starts.
+    tile_px
+        Most that a tile writes on a side (but for rounding up to the network's multiple); it reads the
+        network's halo around that. ``None``: no tiles where the picture fits the memory, else the largest.
+    min_tile_px
+        Tiles never become smaller than this (or than ``tile_px``): better an error than a week of work.
+    threads
+        Threads of torch on the CPU, during the run; ``None`` leaves torch's own setting alone, and so should
+        callers that run several pictures at once (the setting may be shared by all of them).
+
+    Examples
+    --------
+    >>> EngineSettings(precision="float16")
+    Traceback (most recent call last):
+    ...
+    restauro.errors.SettingError: precision: found 'float16', wanted auto, float32 or bfloat16
+    """
+
+    device: str = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    memory_limit: int | None = None
+    tile_px: int | None = None
+    min_tile_px: int = 64
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise SettingError("precision", self.precision, "auto, float32 or bfloat16")
+        for name in ("memory_limit", "tile_px", "min_tile_px", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingError(name, value, "a whole number from 1")
+
+
+DEFAULTS = EngineSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A computed picture and how it was computed.
+
+    Attributes
+    ----------
+    pixels
+        float32 [H, W, C], of the input's shape; the network's values as they are, not clipped to 0..1.
+    device, precision
+        What was chosen.
+    tiles, tile_px
+        How many tiles, and what one writes on a side at most; for the whole picture, its longer side.
+    notes
+        Whatever did not go the plain way, one sentence each.
+    """
+
+    pixels: Pixels
+    device: str
+    precision: Precision
+    tiles: int
+    tile_px: int
+    notes: tuple[str, ...]
+
+
+def run(
+    net: nn.Module,
+    facts: Facts,
+    pixels: Pixels,
+    settings: EngineSettings = DEFAULTS,
+    *,
+    progress: Progress | None = None,
+    name: str = "the picture",
+) -> Run:
+    """Run a network on a picture, in tiles where it must be.
+
+    Parameters
+    ----------
+    net
+        In eval mode, float32 weights; maps [1, C, h, w] to the same shape. One that is not on the device is
+        copied there for this run (the caller's is never moved): put it on :func:`choose_device` to save that.
+    facts
+        What the network needs. Where ``halo_px`` covers its receptive field, tiles change nothing beyond
+        rounding (about 1e-6 in float32).
+    pixels
+        float32 [H, W, C], sRGB in 0..1, any size from 1 x 1. Grey (C = 1) goes through a network of 3
+        channels as three equal ones, and their mean comes back.
+    settings
+        Device, precision, memory, tiles.
+    progress
+        Called as ``progress(done, total)`` after each tile, ``done`` always rising. ``total`` rises as well
+        when the picture is begun again with smaller tiles.
+    name
+        What messages call the picture.
+
+    Raises
+    ------
+    EngineError
+        Input of another shape or type, a network in training mode or that changes the size, too little
+        memory for the smallest tile, or values that are not finite in float32.
+    SettingError
+        A device that this machine does not have.
+
+    Notes
+    -----
+    Out of memory, the whole picture is begun again with tiles of half the size, so that the result depends on
+    that size alone, not on where memory ran out. The same input, settings and machine give the same bytes on
+    the CPU; on CUDA that, and whether float32 means TF32, is up to the caller's ``torch.backends.cudnn``.
+
+    Examples
+    --------
+    >>> blur = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False).eval()
+    >>> pixels = np.random.default_rng(0).random((100, 120, 3), dtype=np.float32)
+    >>> whole = run(blur, Facts(halo_px=1), pixels, EngineSettings(device="cpu"))
+    >>> tiled = run(blur, Facts(halo_px=1), pixels, EngineSettings(device="cpu", tile_px=64))
+    >>> whole.tiles, tiled.tiles, bool(np.allclose(whole.pixels, tiled.pixels, atol=1e-6))
+    (1, 6, True)
+    """
+    _check(net, facts, pixels, name)
+    device = choose_device(settings.device)
+    precision, notes = choose_precision(settings.precision, facts, device)
+    ready = _Ready(_on_device(net, device), facts, device, precision, name)
+    grid = _plan(pixels, facts, settings, device, name)
+    if settings.tile_px is not None and grid.count > 1 and grid.tile_px < settings.tile_px:
+        notes.append(f"tiles of {settings.tile_px} px exceed the memory limit: took {grid.tile_px} px")
+    done = repeated = 0
+    with _threads(settings.threads):
+        result = _allocate(pixels, name)
+        while True:
+            total, repeated = done + grid.count, 0
+            try:
+                for again in _fill(result, pixels, grid, ready):
+                    done, repeated = done + 1, repeated + again
+                    if progress is not None:
+                        progress(done, total)
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+            # Outside of the handler: the traceback, and the tensors that it held, are gone.
+            before, grid = grid, _shrink(grid, pixels, facts, settings, name)
+            notes.append(f"out of memory at tiles of {before.tile_px} px: went on with {grid.tile_px} px")
+    if repeated:
+        notes.append(
+            f"non-finite output in bfloat16 for {repeated} of {grid.count} tiles: computed again in float32"
+        )
+    if grid.count > 1 and facts.global_statistics:
+        notes.append(f"this network looks at the whole picture; {grid.count} tiles change the result")
+    return Run(result, str(device), precision, grid.count, grid.tile_px, tuple(notes))
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Resolve a device name: the one place where a device is chosen.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, here in found.items() if here)
+    try:
+        return torch.empty(0, device=name).device  # fails where the device is missing, and adds its index
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ", ".join(kind for kind, here in found.items() if here)
+        raise SettingError("device", name, f"auto or a device of this machine ({here})") from error
+
+
+def choose_precision(
+    wanted: Literal["auto"] | Precision, facts: Facts, device: torch.device
+) -> tuple[Precision, list[str]]:
+    """Resolve a precision, with a note where it is one the network was not measured in."""
+    if wanted == "auto":
+        fast: dict[Precision, bool] = {"float32": True, "bfloat16": _is_fast_in_bfloat16(device)}
+        return next((precision for precision in facts.precisions if fast[precision]), "float32"), []
+    if wanted not in facts.precisions:
+        return wanted, [f"{wanted} was asked for, and this network was not measured in it"]
+    return wanted, []
+
+
+def _is_fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself: torch also emulates it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    probes = (
+        "_is_avx512_bf16_supported",
+        "_is_amx_tile_supported",
+    )  # torch 2.6 to 2.13; private, hence getattr
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def _check(net: nn.Module, facts: Facts, pixels: Pixels, name: str) -> None:
+    if pixels.dtype != np.float32 or pixels.ndim != 3 or 0 in pixels.shape:
+        raise EngineError(
+            f"{name}: found {pixels.dtype} pixels of shape {list(pixels.shape)}, wanted float32 [H, W, C]; "
+            "convert them (a Picture has them so)"
+        )
+    if pixels.shape[2] not in (1, facts.channels):
+        raise EngineError(
+            f"{name}: found {pixels.shape[2]} channels, wanted {'1' if facts.channels == 1 else '1 or 3'}; "
+            "split off alpha, or take a network for these channels"
+        )
+    if any(module.training for module in net.modules()):
+        raise EngineError(
+            f"{name}: found a network in training mode, wanted eval mode; call net.eval() first"
+        )
+
+
+def _plan(pixels: Pixels, facts: Facts, settings: EngineSettings, device: torch.device, name: str) -> Grid:
+    """Choose the tiles: as large as wanted, as the memory limit lets them, never below the floor."""
+    height, width, _ = pixels.shape
+    limit = free_bytes(device) // 2 if settings.memory_limit is None else settings.memory_limit
+    fixed = pixels.nbytes if device.type == "cpu" else 0
+    # Beside the network's own: a tile, its result and the weighted result; and the product of the weights.
+    per_px = facts.bytes_per_px + 4 * (3 * facts.channels + 1)
+    wanted = settings.tile_px or max(height, width)
+    fitting = largest_tile_px(height, width, (limit - fixed) // per_px, facts)
+    grid = cut(height, width, max(min(wanted, fitting), _floor_px(settings)), facts)
+    needed = fixed + grid.area_px * per_px
+    if needed > limit:
+        raise EngineError(
+            f"{name}: found a memory limit of {_mib(limit)}, wanted at least {_mib(needed)} for {width} x "
+            f"{height} px in the smallest tiles; raise memory_limit (or free memory), or lower min_tile_px"
+        )
+    return grid
+
+
+def _shrink(grid: Grid, pixels: Pixels, facts: Facts, settings: EngineSettings, name: str) -> Grid:
+    """Halve the tile until its window really is smaller, down to the floor."""
+    height, width, _ = pixels.shape
+    floor, tile_px = _floor_px(settings), grid.tile_px
+    while tile_px > floor:
+        tile_px = max(tile_px // 2, floor)
+        smaller = cut(height, width, tile_px, facts)
+        if smaller.area_px < grid.area_px:
+            return smaller
+    raise EngineError(
+        f"{name}: found no memory for a tile of {grid.tile_px} px, wanted {width} x {height} px in tiles of "
+        f"at least {floor} px; free some memory, lower min_tile_px, or take a smaller network"
+    )
+
+
+def _allocate(pixels: Pixels, name: str) -> Pixels:
+    try:
+        return np.empty(pixels.shape, np.float32)
+    except MemoryError as error:
+        raise EngineError(
+            f"{name}: found no memory for the result, wanted {_mib(pixels.nbytes)}; free some memory"
+        ) from error
+
+
+def _floor_px(settings: EngineSettings) -> int:
+    return min(settings.min_tile_px, settings.tile_px or settings.min_tile_px)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Tell running out of memory from a network's own errors; on most devices only the words differ."""
+    words = ("out of memory", "not enough memory", "DefaultCPUAllocator", "bad_alloc", "ALLOC_FAILED")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        word in str(error) for word in words
+    )
+
+
+def _on_device(net: nn.Module, device: torch.device) -> nn.Module:
+    # A copy, because moving the caller's network would pull it from under another thread.
+    if all(tensor.device == device for tensor in chain(net.parameters(), net.buffers())):
+        return net
+    return copy.deepcopy(net).to(device)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A network on its device, for one run."""
+
+    net: nn.Module
+    facts: Facts
+    device: torch.device
+    precision: Precision
+    name: str
+
+    @torch.inference_mode()
+    def __call__(self, tile: Pixels, precision: Precision) -> Pixels:
+        """[h, w, C] through the network and back, in float32."""
+        grey = tile.shape[2] < self.facts.channels
+        # [1, H, W, C] as it lies is channels_last to torch; with [None] last, the strides would hide it.
+        x = torch.from_numpy(tile)[None].permute(0, 3, 1, 2).to(self.device)
+        if grey:
+            x = x.expand(-1, self.facts.channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        # No cache of cast weights: all threads would share it.
+        in_bfloat16 = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
+        )
+        with in_bfloat16:
+            y: torch.Tensor = self.net(x)
+        if y.shape != x.shape:
+            raise EngineError(
+                f"{self.name}: found a result of shape {list(y.shape)} for a tile of {list(x.shape)}, wanted "
+                "the same shape; check the model's facts (multiple, channels)"
+            )
+        y = y.float().mean(dim=1, keepdim=True) if grey else y.float()
+        values: Pixels = y[0].permute(1, 2, 0).cpu().numpy()
+        return values
+
+
+def _fill(result: Pixels, pixels: Pixels, grid: Grid, ready: _Ready) -> Iterator[bool]:
+    """Compute tile after tile into ``result``; after each, yield whether it had to be computed again."""
+    result.fill(0)
+    for row in grid.rows:
+        for col in grid.cols:
+            yield _add(result, pixels, row, col, ready)
+
+
+def _add(result: Pixels, pixels: Pixels, row: Span, col: Span, ready: _Ready) -> bool:
+    tile = _read(pixels, row, col)
+    values = ready(tile, ready.precision)
+    again = ready.precision != "float32" and not np.isfinite(values).all()
+    if again:
+        values = ready(tile, "float32")
+    if not np.isfinite(values).all():
+        raise _not_finite(tile, row, col, ready.name)
+    weight = row.weight[:, None, None] * col.weight[:, None]
+    result[row.write, col.write] += weight * values[row.inside, col.inside]
+    return again
+
+
+def _read(pixels: Pixels, row: Span, col: Span) -> Pixels:
+    """Copy a tile's window, padded where it leaves the picture: on the right and at the bottom, never inside.
+
+    By reflection; by replication where the side has too few pixels to reflect.
+    """
+    tile = pixels[row.read, col.read].copy()
+    for axis, span in enumerate((row, col)):
+        missing = span.size_px - tile.shape[axis]
+        if missing:
+            widths = [(0, missing if axis == side else 0) for side in range(3)]
+            tile = np.pad(tile, widths, mode="reflect" if missing < tile.shape[axis] else "edge")
+    return tile
+
+
+def _not_finite(tile: Pixels, row: Span, col: Span, name: str) -> EngineError:
+    sound = np.isfinite(tile).all()
+    do = "try another model" if sound else "the picture has them already: repair it first"
+    return EngineError(
+        f"{name}: found NaN or infinite values in the tile at x = {col.read.start}, y = {row.read.start} "
+        f"({col.size_px} x {row.size_px} px) in float32, wanted finite ones; {do}"
+    )
