@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -255,92 +252,6 @@ def test_half_of_what_is_free_is_the_default(monkeypatch):
     assert run(nn.Identity().eval(), facts, pixels, CPU).tile_px == 100
 
 
-# A fresh process, because only the peak of a whole process can be read.
-PEAK = """
-import json, sys
-import numpy as np, torch
-from torch import nn
-from restauro.facts import Facts
-from restauro.restore.engine import EngineSettings, run
-
-def memory(field):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
-
-side, limit, bytes_per_px = (int(word) for word in sys.argv[1:])
-torch.set_num_threads(1)
-net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
-facts = Facts(halo_px=2, bytes_per_px=bytes_per_px)
-run(net, facts, np.zeros((96, 96, 3), np.float32), EngineSettings(device="cpu", tile_px=64))  # loads code
-pixels = np.empty((side, side, 3), np.float32)
-for row in pixels:
-    row[:] = np.random.default_rng(0).integers(0, 256, row.shape, np.uint8)
-    row /= 255
-before, peak_before = memory("VmRSS:"), memory("VmHWM:")
-made = run(net, facts, pixels, EngineSettings(device="cpu", memory_limit=limit))
-print(json.dumps({
-    "taken": memory("VmHWM:") - before, "slack": peak_before - before,
-    "tiles": made.tiles, "notes": made.notes,
-    "finite": bool(np.isfinite(made.pixels[::97]).all()), "result": made.pixels.nbytes,
-}))
-"""
-PEAK_BYTES_PER_PX = 64  # of the network above: 8 channels of float32 before and after the ReLU
-
-
-def python(code, *arguments):
-    line = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(line, check=True, capture_output=True, text=True).stdout
-
-
-def check_peak(side, limit):
-    found = json.loads(python(PEAK, side, limit, PEAK_BYTES_PER_PX))
-    assert found["finite"]
-    assert found["tiles"] > 1
-    assert found["notes"] == []
-    assert found["slack"] < 2**20, "the peak before the run would hide the run's own"
-    assert found["result"] < found["taken"] <= limit
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_a_picture_of_4_megapixels_stays_within_its_limit():
-    check_peak(2048, 100 * 2**20)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_a_picture_of_100_megapixels_stays_within_its_limit():
-    check_peak(10_000, 1536 * 2**20)
-
-
-# A limit on the address space makes torch's own allocator fail, in its own words.
-REAL_OUT_OF_MEMORY = """
-import json, resource
-import numpy as np, torch
-from torch import nn
-from restauro.facts import Facts
-from restauro.restore.engine import EngineSettings, run
-
-torch.set_num_threads(1)
-net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
-pixels = np.random.default_rng(0).random((1500, 1500, 3), dtype=np.float32)
-settings = EngineSettings(device="cpu", memory_limit=2**40)  # as if nobody had counted
-free = run(net, Facts(halo_px=2), pixels, settings)
-with open("/proc/self/statm") as file:
-    taken = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + 100 * 2**20, -1))
-tight = run(net, Facts(halo_px=2), pixels, settings)
-print(json.dumps([tight.notes, tight.tiles, float(np.abs(tight.pixels - free.pixels).max())]))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_out_of_memory_in_earnest():
-    notes, tiles, difference = json.loads(python(REAL_OUT_OF_MEMORY))
-    assert notes[0].startswith("out of memory at tiles of 1500 px: went on with 750 px")
-    assert tiles > 1
-    assert difference < 1e-6
-
-
 # --- precision ---
 
 BOTH = Facts(precisions=("bfloat16", "float32"))
@@ -439,10 +350,16 @@ def test_a_device_that_is_not_there_is_a_setting_error(device):
 
 def test_a_network_elsewhere_is_copied_not_moved():
     net = conv_stack()
-    assert engine._on_device(net, torch.device("cpu")) is net
-    moved = engine._on_device(net, torch.device("meta"))
+    assert engine._on_device(net, torch.device("cpu"), "a.png") is net
+    moved = engine._on_device(net, torch.device("meta"), "a.png")
     assert {tensor.device.type for tensor in moved.parameters()} == {"meta"}
     assert {tensor.device.type for tensor in net.parameters()} == {"cpu"}
+
+
+def test_a_network_too_large_for_the_device_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr(nn.Module, "to", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA ...")))
+    with pytest.raises(EngineError, match=r"a\.png: found no memory on meta for the network's weights"):
+        engine._on_device(conv_stack(), torch.device("meta"), "a.png")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""The tightest limit counts: the machine's, and every control group's above this process."""
+"""The tightest limit counts, of the machine and of every group above this process; and the engine keeps to it."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -93,3 +95,101 @@ def test_what_is_free_here_is_no_more_than_the_machine_has():
 def test_an_unknown_device_asks_for_a_limit():
     with pytest.raises(EngineError, match=r"memory is free on meta.*set memory_limit"):
         free_bytes(torch.device("meta"))
+
+
+def test_on_an_accelerator_what_torch_caches_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * GIB, 8 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: GIB)
+    assert free_bytes(torch.device("cuda", 0)) == 7 * GIB
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8 * GIB)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 2 * GIB)
+    assert free_bytes(torch.device("mps", 0)) == 6 * GIB
+
+
+# --- what the engine takes, measured ---
+
+# A fresh process, because only the peak of a whole process can be read.
+PEAK = """
+import json, sys
+import numpy as np, torch
+from torch import nn
+from restauro.facts import Facts
+from restauro.restore.engine import EngineSettings, run
+
+def memory(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+
+side, limit, bytes_per_px = (int(word) for word in sys.argv[1:])
+torch.set_num_threads(1)
+net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
+facts = Facts(halo_px=2, bytes_per_px=bytes_per_px)
+run(net, facts, np.zeros((96, 96, 3), np.float32), EngineSettings(device="cpu", tile_px=64))  # loads code
+pixels = np.empty((side, side, 3), np.float32)
+for row in pixels:
+    row[:] = np.random.default_rng(0).integers(0, 256, row.shape, np.uint8)
+    row /= 255
+before, peak_before = memory("VmRSS:"), memory("VmHWM:")
+made = run(net, facts, pixels, EngineSettings(device="cpu", memory_limit=limit))
+print(json.dumps({
+    "taken": memory("VmHWM:") - before, "slack": peak_before - before,
+    "tiles": made.tiles, "notes": made.notes,
+    "finite": bool(np.isfinite(made.pixels[::97]).all()), "result": made.pixels.nbytes,
+}))
+"""
+PEAK_BYTES_PER_PX = 64  # of the network above: 8 channels of float32 before and after the ReLU
+
+
+def python(code, *arguments):
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(line, check=True, capture_output=True, text=True).stdout
+
+
+def check_peak(side, limit):
+    found = json.loads(python(PEAK, side, limit, PEAK_BYTES_PER_PX))
+    assert found["finite"]
+    assert found["tiles"] > 1
+    assert found["notes"] == []
+    assert found["slack"] < 2**20, "the peak before the run would hide the run's own"
+    assert found["result"] < found["taken"] <= limit
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_a_picture_of_4_megapixels_stays_within_its_limit():
+    check_peak(2048, 100 * 2**20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_a_picture_of_100_megapixels_stays_within_its_limit():
+    check_peak(10_000, 1536 * 2**20)
+
+
+# A limit on the address space makes torch's own allocator fail, in its own words.
+REAL_OUT_OF_MEMORY = """
+import json, resource
+import numpy as np, torch
+from torch import nn
+from restauro.facts import Facts
+from restauro.restore.engine import EngineSettings, run
+
+torch.set_num_threads(1)
+net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
+pixels = np.random.default_rng(0).random((1500, 1500, 3), dtype=np.float32)
+settings = EngineSettings(device="cpu", memory_limit=2**40)  # as if nobody had counted
+free = run(net, Facts(halo_px=2), pixels, settings)
+with open("/proc/self/statm") as file:
+    taken = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 100 * 2**20, -1))
+tight = run(net, Facts(halo_px=2), pixels, settings)
+print(json.dumps([tight.notes, tight.tiles, float(np.abs(tight.pixels - free.pixels).max())]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_out_of_memory_in_earnest():
+    notes, tiles, difference = json.loads(python(REAL_OUT_OF_MEMORY))
+    assert notes[0].startswith("out of memory at tiles of 1500 px: went on with 750 px")
+    assert tiles > 1
+    assert difference < 1e-6

@@ -37,6 +37,6 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     if raster.mode == "grey":
         image = pil.image_of(raster.samples[..., 0], "L")
         if palette.packed_bits(raster, source) == 1:
-            image = image.convert("1", dither=0)
+            image = image.point(lambda value: 255 if value > 127 else 0, "1")
         return pil.saved(source.name, image, "BMP", **options)
     return pil.saved(source.name, pil.image_of(raster.samples, "RGB"), "BMP", **options)

@@ -47,7 +47,9 @@ def _read_path(name: str) -> bytes:
     except FileNotFoundError:
         raise PictureError(name, "no such file", "a picture file", "check the name") from None
     except PermissionError:
-        raise PictureError(name, "a file you may not read", "a readable file", "change its permissions") from None
+        raise PictureError(
+            name, "a file you may not read", "a readable file", "change its permissions"
+        ) from None
     except MemoryError:
         raise PictureError(name, "a file too big for memory", "a picture file", "check the name") from None
     except (OSError, ValueError) as error:
@@ -68,9 +70,13 @@ def check_target(path: str | os.PathLike[str], *, force: bool = False) -> Path:
         if target.is_dir():
             raise PictureError(name, "a directory", "a file name", "add a file name to it")
         if not target.parent.is_dir():
-            raise PictureError(name, "no such directory", "an existing directory", f"create {target.parent} first")
+            raise PictureError(
+                name, "no such directory", "an existing directory", f"create {target.parent} first"
+            )
         if target.exists() and not force:
-            raise PictureError(name, "a file that exists already", "a new name", "choose another name; needs --force")
+            raise PictureError(
+                name, "a file that exists already", "a new name", "choose another name; needs --force"
+            )
     except (OSError, ValueError) as error:
         raise _unwritable(name, error) from None
     return target
@@ -152,11 +158,15 @@ def _settle(temporary: Path, real: Path, *, force: bool) -> None:
 def _unwritable(name: str, error: OSError | ValueError) -> PictureError:
     code = getattr(error, "errno", None)
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return PictureError(name, "a full disk", "room for the result", "free some space or choose another disk")
+        return PictureError(
+            name, "a full disk", "room for the result", "free some space or choose another disk"
+        )
     if code == errno.EFBIG:
         return PictureError(name, "a file size limit", "room for the result", "raise the limit (ulimit -f)")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return PictureError(name, "a place you may not write to", "a writable directory", "choose another directory")
+        return PictureError(
+            name, "a place you may not write to", "a writable directory", "choose another directory"
+        )
     return PictureError(name, _reason(error), "a writable target", "check the path and the disk")
 
 

@@ -59,7 +59,7 @@ FORMATS: Final = {
         Format("bmp", (".bmp", ".dib"), grey=True, palette=True, keeps=("dpi",)),
         Format("gif", (".gif",), grey=True, palette=True, alpha="binary"),
         Format("avif", (".avif",), 12, alpha="full", keeps=_ALL[:3], max_side_px=16_384, quality=80),
-        Format("heic", (".heic", ".heif", ".hif"), 12, grey=True, alpha="full", keeps=_ALL[:3], max_side_px=16_384,
+        Format("heic", (".heic", ".heif", ".hif"), 10, grey=True, alpha="full", keeps=_ALL[:3], max_side_px=16_384,
                quality=85),
     )
 }  # fmt: skip
@@ -120,7 +120,9 @@ def of_suffix(path: str | os.PathLike[str]) -> Format:
         if suffix in candidate.suffixes:
             return candidate
     found = f"the suffix {suffix!r}" if suffix else "a name without suffix"
-    raise PictureError(os.fspath(path), found, ".png, .jpg, .webp, .tif, .bmp, .gif, .avif or .heic", "change the name")
+    raise PictureError(
+        os.fspath(path), found, ".png, .jpg, .webp, .tif, .bmp, .gif, .avif or .heic", "change the name"
+    )
 
 
 def identify(name: str, data: bytes) -> Format:
@@ -151,7 +153,9 @@ def _magic(data: bytes) -> str | None:
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
     # "BM" alone also begins words; a bitmap goes on with the size of one of its headers.
-    if head[:2] == b"BM" and data[14:18] in {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}:
+    if head[:2] == b"BM" and data[14:18] in {
+        size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)
+    }:
         return "bmp"
     return _boxed(data) if head[4:8] == b"ftyp" else None
 
@@ -167,7 +171,13 @@ def _stranger(data: bytes) -> str:
         if data.startswith(magic):
             return found
     try:
-        text = data[:4096].decode("utf-8", "strict" if len(data) <= 4096 else "ignore").lstrip("\ufeff").lstrip().lower()
+        text = (
+            data[:4096]
+            .decode("utf-8", "strict" if len(data) <= 4096 else "ignore")
+            .lstrip("\ufeff")
+            .lstrip()
+            .lower()
+        )
     except UnicodeDecodeError:
         return "an unknown kind of file"
     if "<svg" in text:
@@ -176,7 +186,11 @@ def _stranger(data: bytes) -> str:
         return "a web page (HTML)"
     if text.startswith("version https://git-lfs"):
         return "a Git LFS pointer instead of the file"
-    return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else "an unknown kind of file"
+    return (
+        "text"
+        if all(letter.isprintable() or letter.isspace() for letter in text)
+        else "an unknown kind of file"
+    )
 
 
 def max_side(name: str, width: int, height: int, target: Format) -> None:

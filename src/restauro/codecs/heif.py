@@ -81,7 +81,8 @@ def decode_heic(name: str, data: bytes, max_pixels: int) -> Decoded:
     module = _pillow_heif(name)
     try:
         opened = module.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-        check_size(name, *opened.size, max_pixels)
+        width, height = opened.size
+        check_size(name, width, height, max_pixels)
         samples: Samples = np.array(opened)
     except (*_DAMAGED, RuntimeError) as error:
         raise damaged(name, "HEIC", str(error)) from None
@@ -106,7 +107,7 @@ def decode_heic(name: str, data: bytes, max_pixels: int) -> Decoded:
 
 
 def encode_heic(raster: Raster, source: Source, quality: int | None) -> bytes:
-    """Write HEIC with pillow-heif.
+    """Write HEIC of 8 or 10 bits with pillow-heif.
 
     Raises
     ------
@@ -119,7 +120,6 @@ def encode_heic(raster: Raster, source: Source, quality: int | None) -> bytes:
     mode = letters[str(raster.mode), raster.alpha] + (";16" if raster.bits > 8 else "")
     height, width = raster.samples.shape[:2]
     buffer = io.BytesIO()
-    module.options.SAVE_HDR_TO_12_BIT = raster.bits == 12
     extras = {"icc_profile": raster.icc, "exif": source.exif and b"Exif\0\0" + source.exif, "xmp": source.xmp}
     module.encode(
         mode, (width, height), np.ascontiguousarray(_shifted(raster)).tobytes(), buffer,

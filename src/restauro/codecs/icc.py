@@ -81,7 +81,9 @@ class Curve:
         curved = (curved - np.float32(self.b)) / np.float32(self.a)
         knee = max(self.a * self.d + self.b, 0.0) ** self.g + self.e
         low = (size - np.float32(self.f)) / np.float32(self.c) if self.c else np.full_like(size, self.d)
-        return np.copysign(np.where(size >= np.float32(knee), curved, np.minimum(low, np.float32(self.d))), linear)
+        return np.copysign(
+            np.where(size >= np.float32(knee), curved, np.minimum(low, np.float32(self.d))), linear
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +157,9 @@ def _parse(icc: bytes) -> MatrixProfile:
         raise IccError("a profile with tables")
     if space(icc) == "GRAY":
         return MatrixProfile((_curve(tags[b"kTRC"]),), np.ones((1, 1), np.float32))
-    columns = [np.array(struct.unpack_from(">3i", tags[name], 8)) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    columns = [
+        np.array(struct.unpack_from(">3i", tags[name], 8)) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")
+    ]
     matrix = XYZ_TO_SRGB @ np.stack(columns, axis=1)
     if abs(np.linalg.det(matrix)) < 1e-6:
         raise IccError("a matrix without inverse")
@@ -197,7 +201,8 @@ def _parametric(kind: int, numbers: list[float]) -> Curve:
         return Curve(g, a, b, d=-b / a, e=rest[0], f=rest[0])
     if kind == 3:
         return Curve(g, a, b, c=rest[0], d=rest[1])
-    return Curve(g, a, b, *rest)
+    c, d, e, f = rest
+    return Curve(g, a, b, c, d, e, f)
 
 
 def _checked(curve: Curve) -> Curve:

@@ -9,8 +9,38 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-_SIZE: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_CODE: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_SIZE: Final = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_CODE: Final = {
+    1: "B",
+    3: "H",
+    4: "I",
+    6: "b",
+    8: "h",
+    9: "i",
+    11: "f",
+    12: "d",
+    13: "I",
+    16: "Q",
+    17: "q",
+    18: "Q",
+}
 _RATIONAL: Final = {5: "II", 10: "ii"}
 
 EXIF_IFD: Final = 0x8769
@@ -141,7 +171,9 @@ def reordered(content: Directory, order: str) -> Directory:
     if content.order == order:
         return content
     entries = {tag: Entry(e.kind, e.count, _swapped(e)) for tag, e in content.entries.items()}
-    return Directory(order, entries, {tag: reordered(child, order) for tag, child in content.children.items()})
+    return Directory(
+        order, entries, {tag: reordered(child, order) for tag, child in content.children.items()}
+    )
 
 
 def _swapped(entry: Entry) -> bytes:

@@ -5,12 +5,12 @@ Source: ITU-T T.81, annexes B (segments) and K (tables); JFIF 1.02; Exif 2.32, s
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restauro.codecs import metadata, pil, vips
 from restauro.codecs.formats import FORMATS
@@ -47,7 +47,9 @@ class _Found:
     """What the segments before the first scan say."""
 
     precision: int = 8
-    components: list[tuple[int, int, int]] = field(default_factory=list)  # horizontal, vertical factor, table number
+    components: list[tuple[int, int, int]] = field(
+        default_factory=list
+    )  # horizontal, vertical factor, table number
     progressive: bool = False
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     exif: bytes | None = None
@@ -67,7 +69,9 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
     """
     found = _scan(name, data)
     if found.precision != 8:
-        raise PictureError(name, f"a JPEG of {found.precision} bits", "one of 8 bits", "convert it to TIFF or PNG first")
+        raise PictureError(
+            name, f"a JPEG of {found.precision} bits", "one of 8 bits", "convert it to TIFF or PNG first"
+        )
     samples = vips.samples(name, vips.load(name, data, "jpeg", max_pixels), "jpeg")
     modes: dict[int, Mode] = {1: "grey", 3: "rgb", 4: "cmyk"}
     mode = modes[samples.shape[-1]]
@@ -107,7 +111,9 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     if raster.mode == "rgb":
         options["subsampling"] = _written_subsampling(source, int(quality or FORMATS["jpeg"].quality))
     data = pil.saved(source.name, image, "JPEG", **options)
-    if raster.mode == "cmyk" and source.dpi is not None:  # libjpeg writes no JFIF header, which holds the dpi, for CMYK
+    if (
+        raster.mode == "cmyk" and source.dpi is not None
+    ):  # libjpeg writes no JFIF header, which holds the dpi, for CMYK
         density = struct.pack(">5sHBHHBB", b"JFIF", 0x0101, 1, *(round(v) for v in source.dpi), 0, 0)
         data = data[:2] + _segment(0xE0, density) + data[2:]
     return data
@@ -136,7 +142,9 @@ def _segments(raster: Raster, source: Source) -> bytes:
     if raster.icc:
         room = _ROOM - len(_ICC) - 2
         pieces = [raster.icc[i : i + room] for i in range(0, len(raster.icc), room)]
-        parts += [_segment(0xE2, _ICC + bytes((i + 1, len(pieces))) + piece) for i, piece in enumerate(pieces)]
+        parts += [
+            _segment(0xE2, _ICC + bytes((i + 1, len(pieces))) + piece) for i, piece in enumerate(pieces)
+        ]
     return b"".join(parts)
 
 
@@ -153,10 +161,11 @@ def quality_of(luma: tuple[int, ...]) -> int:
     return int(np.abs(_STANDARD - np.array(luma)).sum(axis=1).argmin()) + 1
 
 
-def _standard_tables() -> np.ndarray:
+def _standard_tables() -> NDArray[np.int64]:
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return np.clip((_LUMA * scale + 50) // 100, 1, 255)
+    tables: NDArray[np.int64] = np.clip((_LUMA * scale + 50) // 100, 1, 255)
+    return tables
 
 
 _STANDARD: Final = _standard_tables()
@@ -169,7 +178,7 @@ def _scan(name: str, data: bytes) -> _Found:
         if data[at] != 0xFF:
             raise damaged(name, "JPEG", "no marker where one belongs")
         marker = data[at + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:  # fill byte, or a marker without a body
+        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD7:  # fill byte, or a marker without a body
             at += 1 if marker == 0xFF else 2
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")

@@ -17,7 +17,7 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])
 
 
 def plain_exif(block: bytes | None) -> bytes | None:
-    """An EXIF block without the ``Exif\\0\\0`` mark that JPEG puts before it; ``None`` for an empty one."""
+    r"""An EXIF block without the ``Exif\0\0`` mark that JPEG puts before it; ``None`` for an empty one."""
     if block and block.startswith(b"Exif\0"):
         block = block[6:]
     return block or None

@@ -49,10 +49,12 @@ def _reduced(pixels: Bytes, *, transparent: bool) -> tuple[Bytes, Bytes]:
     return np.asarray(reduced), colours
 
 
-def encoded(raster: Raster, source: Source, kind: Literal["PNG", "GIF", "TIFF", "BMP"], **options: Any) -> bytes:
+def encoded(
+    raster: Raster, source: Source, kind: Literal["PNG", "GIF", "TIFF", "BMP"], **options: Any
+) -> bytes:
     """Write an 8-bit grey or RGB raster as a palette picture with Pillow's writer ``kind``."""
-    colour: Any = np.broadcast_to(raster.colour, (*raster.samples.shape[:2], 3))
-    indices, colours = indexed(colour, raster.samples[..., -1] if raster.alpha else None)  # type: ignore[arg-type]
+    colour = np.broadcast_to(raster.colour, (*raster.samples.shape[:2], 3))
+    indices, colours = indexed(colour, raster.samples[..., -1] if raster.alpha else None)
     image = pil.image_of(indices, "P")
     image.putpalette(colours[:, :3].tobytes())
     if kind == "PNG":

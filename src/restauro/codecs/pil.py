@@ -7,25 +7,34 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from restauro.codecs.source import check_size, damaged
+from restauro.codecs.source import Samples, check_size, damaged
 from restauro.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # What Pillow's decoders raise on files that are damaged in one way or another.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, OverflowError)
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    OverflowError,
+)
 
 
-def image_of(samples: NDArray[np.uint8], mode: str) -> Image.Image:
+def image_of(samples: Samples, mode: str) -> Image.Image:
     """A Pillow image of mode L, P, RGB, RGBA or CMYK over 8-bit samples [H, W] or [H, W, B]."""
     from PIL import Image
 
     samples = np.ascontiguousarray(samples)
     size = (samples.shape[1], samples.shape[0])
-    return Image.frombuffer(mode, size, samples.data, "raw", mode, 0, 1)
+    return Image.frombuffer(mode, size, samples, "raw", mode, 0, 1)
 
 
 def saved(name: str, image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -66,5 +75,7 @@ def opened(name: str, data: bytes, plugin: Any, kind: str, max_pixels: int) -> I
     except _DAMAGED as error:
         raise damaged(name, kind, str(error)) from None
     except MemoryError:
-        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
+        raise PictureError(
+            name, "a picture too big for memory", "a smaller one", "scale it down or cut it"
+        ) from None
     return image

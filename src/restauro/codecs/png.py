@@ -70,7 +70,9 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
         )
     added = _metadata_chunks(raster, source)
     head = len(_SIGNATURE) + 25  # the IHDR chunk, which comes first
-    kept = b"".join(_chunk(kind, body) for kind, body in _chunks(plain) if kind in (b"PLTE", b"tRNS", b"IDAT"))
+    kept = b"".join(
+        _chunk(kind, body) for kind, body in _chunks(plain) if kind in (b"PLTE", b"tRNS", b"IDAT")
+    )
     return plain[:head] + added + kept + _chunk(b"IEND", b"")
 
 

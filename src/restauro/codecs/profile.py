@@ -28,10 +28,11 @@ _D50 = np.array([0.9642, 1.0, 0.8249], np.float32)
 
 
 class Conversion(Protocol):
-    """Samples of a file to sRGB values and back; ``applied`` is false where values are only scaled."""
+    """Samples of a file to sRGB values and back."""
 
-    note: str
-    applied: bool
+    @property
+    def note(self) -> str:
+        """What a user should know; mostly empty."""
 
     def to_working(self, samples: Samples, bits: int) -> Floats:
         """Samples [H, W, B] to sRGB float32 [H, W, C]."""
@@ -45,7 +46,6 @@ class Same:
     """Values are sRGB already."""
 
     note: str = ""
-    applied: bool = False
 
     def to_working(self, samples: Samples, bits: int) -> Floats:
         """v / (2^bits - 1)."""
@@ -62,7 +62,6 @@ class Matrix:
 
     profile: icc_file.MatrixProfile
     note: str = ""
-    applied: bool = True
 
     def to_working(self, samples: Samples, bits: int) -> Floats:
         """Curves, matrix, sRGB curve, strip by strip in place."""
@@ -87,7 +86,6 @@ class Tables:
     icc: bytes
     colour: Colour
     note: str = ""
-    applied: bool = True
 
     def to_working(self, samples: Samples, bits: int) -> Floats:
         """Device to Lab (libvips), Lab to sRGB here, strip by strip in place."""
@@ -116,11 +114,12 @@ def choose(icc: bytes | None, colour: Colour) -> Conversion:
     """
     if icc is None:
         if colour == "cmyk":
-            return Tables(vips.builtin_profile("cmyk"), "cmyk", "CMYK without a profile: read as the built-in one")
+            return Tables(
+                vips.builtin_profile("cmyk"), "cmyk", "CMYK without a profile: read as the built-in one"
+            )
         return Same()
-    found = icc_file.space(icc)
-    if found != _SPACE[colour]:
-        return _unfit(icc, colour, found)
+    if not fits(icc, colour):
+        return _unfit(icc, colour)
     try:
         matrix = icc_file.parse(icc)
     except icc_file.IccError as error:
@@ -132,7 +131,8 @@ def choose(icc: bytes | None, colour: Colour) -> Conversion:
     return Same() if matrix.is_srgb() else Matrix(matrix)
 
 
-def _unfit(icc: bytes, colour: Colour, found: str) -> Conversion:
+def _unfit(icc: bytes, colour: Colour) -> Conversion:
+    found = icc_file.space(icc)
     if colour == "cmyk":
         return choose(None, "cmyk")
     if colour == "grey" and found == "RGB":
@@ -141,7 +141,14 @@ def _unfit(icc: bytes, colour: Colour, found: str) -> Conversion:
                 return Same()
         except icc_file.IccError:
             pass
-    return Same(f"the colour profile is kept but not applied: it is {found or 'damaged'}, the picture is {colour}")
+    return Same(
+        f"the colour profile is kept but not applied: it is {found or 'damaged'}, the picture is {colour}"
+    )
+
+
+def fits(icc: bytes, colour: Colour) -> bool:
+    """Whether a profile describes samples of this kind."""
+    return icc_file.space(icc) == _SPACE[colour]
 
 
 def of_code_points(name: str, primaries: int, transfer: int) -> bytes | None:
@@ -171,7 +178,10 @@ def of_code_points(name: str, primaries: int, transfer: int) -> bytes | None:
 def _srgb_of_lab(lab: Floats) -> Floats:
     # CIE 15:2018, section 8.2.1, with the profile connection space's white D50.
     f = (lab[..., 0] + np.float32(16)) / np.float32(116)
-    cubes = [_uncompressed(part) for part in (f + lab[..., 1] / np.float32(500), f, f - lab[..., 2] / np.float32(200))]
+    cubes = [
+        _uncompressed(part)
+        for part in (f + lab[..., 1] / np.float32(500), f, f - lab[..., 2] / np.float32(200))
+    ]
     xyz = np.stack(cubes, axis=-1) * _D50
     return icc_file.srgb_encode(icc_file.mixed(icc_file.XYZ_TO_SRGB.astype(np.float32), xyz))
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from restauro.errors import PictureError
 
 Mode = Literal["grey", "rgb", "palette", "cmyk"]
-Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+Samples = NDArray[Any]  # uint8, uint16 or float32
 
 
 @dataclass(frozen=True)
@@ -124,5 +123,8 @@ def damaged(name: str, kind: str, detail: str) -> PictureError:
     """The error of a file that starts well and does not go on."""
     first = " ".join(detail.split()) or "no detail given"
     return PictureError(
-        name, f"a truncated or damaged {kind} file ({first})", "a complete picture", "copy or download it again"
+        name,
+        f"a truncated or damaged {kind} file ({first})",
+        "a complete picture",
+        "copy or download it again",
     )

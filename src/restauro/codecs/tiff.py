@@ -22,7 +22,15 @@ _STRUCTURAL: Final = frozenset(
      292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347, 512, 513,
      514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, 34377, _ICC, 37724)
 )  # fmt: skip
-_COMPRESSION: Final = {1: "none", 4: "ccittfax4", 5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate", 50000: "zstd"}
+_COMPRESSION: Final = {
+    1: "none",
+    4: "ccittfax4",
+    5: "lzw",
+    8: "deflate",
+    32773: "packbits",
+    32946: "deflate",
+    50000: "zstd",
+}
 _PILLOW: Final = {1: "raw", 5: "tiff_lzw", 32773: "packbits"}
 _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 _MODES: Final[dict[int, Mode]] = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
@@ -50,7 +58,10 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
         raise _unsupported(name, f"{samples.dtype.name} samples")
     if is_float and not np.isfinite(samples).all():
         raise PictureError(
-            name, "values that are not finite (NaN or infinity)", "finite values", "replace them, for example by 0"
+            name,
+            "values that are not finite (NaN or infinity)",
+            "finite values",
+            "replace them, for example by 0",
         )
     if (pages := vips.field(image, "n-pages") or 1) > 1:
         notes.append(f"first page of {pages}")
@@ -73,7 +84,9 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     del quality
     number = source.tiff_compression
     if raster.mode == "palette":
-        plain = palette.encoded(raster, source, "TIFF", compression=_PILLOW.get(number or 0, "tiff_adobe_deflate"))
+        plain = palette.encoded(
+            raster, source, "TIFF", compression=_PILLOW.get(number or 0, "tiff_adobe_deflate")
+        )
     else:
         bits = palette.packed_bits(raster, source)
         method = _COMPRESSION.get(number or 8, "deflate")
@@ -93,11 +106,15 @@ def _check(name: str, data: bytes, tags: ifd.Directory) -> tuple[bool, list[str]
     photometric, bits, form = tags.number(262, 1), set(tags.numbers(258) or (1,)), tags.number(339, 1)
     bands = tags.number(277, 1)
     if 50706 in tags.entries or data[8:10] == b"CR" or (tags.number(254, 0) & 1 and 330 in tags.entries):
-        raise PictureError(name, "a camera raw file", "a developed picture", "export it as TIFF or JPEG first")
+        raise PictureError(
+            name, "a camera raw file", "a developed picture", "export it as TIFF or JPEG first"
+        )
     if photometric not in _COLOURS:
         raise _unsupported(name, f"colours of kind {photometric} (Lab, raw or other)")
     if (form, *bits) not in {(1, b) for b in (1, 2, 4, 8, 16)} | {(3, 16), (3, 32)}:
-        kind = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex", 6: "complex"}.get(form, "untyped")
+        kind = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex", 6: "complex"}.get(
+            form, "untyped"
+        )
         raise _unsupported(name, f"{kind} samples of {'/'.join(str(int(b)) for b in sorted(bits))} bits")
     extra = bands - _COLOURS[photometric]
     if extra not in (0, 1) or (extra and _EXTRA not in tags.entries):
@@ -108,7 +125,10 @@ def _check(name: str, data: bytes, tags: ifd.Directory) -> tuple[bool, list[str]
 
 def _unsupported(name: str, found: str) -> PictureError:
     return PictureError(
-        name, found, "grey, RGB, palette or CMYK of 8 or 16 bit, or 32-bit float, with or without alpha", "convert it first"
+        name,
+        found,
+        "grey, RGB, palette or CMYK of 8 or 16 bit, or 32-bit float, with or without alpha",
+        "convert it first",
     )
 
 

@@ -56,7 +56,9 @@ def samples(name: str, image: Any, kind: str) -> Samples:
     except pyvips().Error as error:
         raise damaged(name, _shown(kind), detail(error)) from None
     except MemoryError:
-        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
+        raise PictureError(
+            name, "a picture too big for memory", "a smaller one", "scale it down or cut it"
+        ) from None
 
 
 def image_of(array: Samples, mode: str) -> Any:
@@ -82,7 +84,10 @@ def save(name: str, image: Any, kind: str, **options: Any) -> bytes:
         return bytes(getattr(image, f"{kind}save_buffer")(**options))
     except pyvips().Error as error:
         raise PictureError(
-            name, f"a picture that cannot be written as {_shown(kind)} ({detail(error)})", "one that can", "choose PNG"
+            name,
+            f"a picture that cannot be written as {_shown(kind)} ({detail(error)})",
+            "one that can",
+            "choose PNG",
         ) from None
 
 
@@ -118,7 +123,11 @@ def to_lab(array: Samples, icc: bytes, mode: str) -> NDArray[np.float32]:
 
 def from_lab(lab: NDArray[np.float32], icc: bytes, bits: int) -> Samples:
     """CIE Lab at D50 to device samples of 8 or 16 bit."""
-    image = pyvips().Image.new_from_memory(lab.data, lab.shape[1], lab.shape[0], 3, "float").copy(interpretation="lab")
+    image = (
+        pyvips()
+        .Image.new_from_memory(lab.data, lab.shape[1], lab.shape[0], 3, "float")
+        .copy(interpretation="lab")
+    )
     set_blob(image, "icc-profile-data", icc)
     device = image.icc_export(pcs="lab", intent="relative", depth=bits)
     return cast("Samples", device.numpy().reshape(*lab.shape[:2], device.bands))
@@ -131,12 +140,14 @@ def accepts_profile(icc: bytes, mode: str) -> bool:
         one = from_lab(to_lab(np.zeros((1, 1, bands), np.uint8), icc, mode), icc, 8)
     except pyvips().Error:
         return False
-    return one.shape[-1] == bands
+    return bool(one.shape[-1] == bands)
 
 
 def detail(error: Exception) -> str:
     """The part of a libvips message that says what is wrong: its last distinct line but the call's name."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("unable to ")]
+    lines = [
+        line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("unable to ")
+    ]
     return lines[0].rstrip(".") if lines else ""
 
 

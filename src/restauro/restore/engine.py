@@ -45,7 +45,8 @@ class EngineSettings:
         float32 before and after in any case.
     memory_limit
         Bytes that a run may take on the device, on top of what is taken already (the input is the caller's);
-        on the CPU the result counts too. ``None``: half of what is free when the run starts.
+        on the CPU the result counts too. ``None``: half of what is free when the run starts. Runs at the same
+        time do not know of each other: divide it among them.
     tile_px
         Most that a tile writes on a side (but for rounding up to the network's multiple); it reads the
         network's halo around that. ``None``: no tiles where the picture fits the memory, else the largest.
@@ -162,11 +163,11 @@ def run(
     _check(net, facts, pixels, name)
     device = choose_device(settings.device)
     precision, notes = choose_precision(settings.precision, facts, device)
-    ready = _Ready(_on_device(net, device), facts, device, precision, name)
+    ready = _Ready(_on_device(net, device, name), facts, device, precision, name)
     grid = _plan(pixels, facts, settings, device, name)
     if settings.tile_px is not None and grid.count > 1 and grid.tile_px < settings.tile_px:
         notes.append(f"tiles of {settings.tile_px} px exceed the memory limit: took {grid.tile_px} px")
-    done = repeated = 0
+    done = 0
     with _threads(settings.threads):
         result = _allocate(pixels, name)
         while True:
@@ -311,11 +312,18 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _on_device(net: nn.Module, device: torch.device) -> nn.Module:
-    # A copy, because moving the caller's network would pull it from under another thread.
+def _on_device(net: nn.Module, device: torch.device, name: str) -> nn.Module:
     if all(tensor.device == device for tensor in chain(net.parameters(), net.buffers())):
         return net
-    return copy.deepcopy(net).to(device)
+    try:
+        # A copy, because moving the caller's network would pull it from under another thread.
+        return copy.deepcopy(net).to(device)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise EngineError(
+            f"{name}: found no memory on {device} for the network's weights; free some, or take device cpu"
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from restauro import __version__
+from restauro.cli import main as cli
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for verb in cli.VERBS:
+        assert f"\n  {verb} " in text
+
+
+def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]):
+    assert cli.main([]) == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"restauro {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_every_verb_has_help_with_its_parameters(verb: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"restauro {verb}" in text
+    if verb != "completion":
+        assert "Example" in text or verb == "demo"
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["desmoth", "x"], "did you mean 'desmooth'?"),
+        (["desmooth", "--no-such-option", "x.png"], "no-such-option"),
+        (["desmooth", "x.png", "--strength", "strong"], "strong"),
+        (["desmooth"], "found nothing, wanted files"),
+        (["desmooth", "x.png", "--model", "desmooth-genral"], "'desmooth-general' perhaps"),
+        (["desmooth", "x.png", "--memory", "lots"], "--memory: found 'lots'"),
+        (["smooth", "x.png", "--set", "lam"], "wanted name=value"),
+        (["models", "show"], "wanted a model's name"),
+        (["completion", "tcsh"], "wanted bash, zsh or fish"),
+        (["train", "none.toml", "--root", "."], "none.toml"),
+        (["evaluate"], "wanted either"),
+    ],
+)
+def test_bad_usage_is_one_line_and_not_zero(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(argv) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.startswith("restauro: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_verbs(shell: str, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "desmooth" in script
+    assert "--strength" in script or "strength" in script
+
+
+def test_a_closed_pipe_is_no_traceback():
+    code = "import sys; from restauro.cli.main import main; sys.exit(main(['--help']))"
+    ran = subprocess.run(
+        f"'{sys.executable}' -c \"{code}\" | true", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in ran.stderr
