@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.harness import Case, Spread, in_fresh_process
 from benchmarks.inputs import picture, use_threads
-from restauro.models import load
+from restauro.models import facts_of, load
 from restauro.restore.engine import EngineSettings, run
 
 QUESTION = "How long does desmoothing take on the CPU, and does its memory stay flat as the picture grows?"
@@ -24,12 +24,13 @@ def prepare(model: str, megapixels: float, threads: int, limit_mib: int) -> Call
     """Load a model and a picture in a fresh process, and try the model on a small one."""
     use_threads(threads)
     net = load(model)
+    facts = facts_of(net)
     settings = EngineSettings(device="cpu", memory_limit=limit_mib * 2**20)
-    run(net, net.facts, picture(0), settings)
+    run(net, facts, picture(0), settings)
     pixels = picture(megapixels)
 
     def work() -> dict[str, Any]:
-        made = run(net, net.facts, pixels, settings)
+        made = run(net, facts, pixels, settings)
         return {
             "tiles": made.tiles,
             "tile, px": made.tile_px,

@@ -94,6 +94,8 @@ class Report:
         What was typed, and the day (given by the caller: a report has no clock of its own).
     rounds, threads
         Timed rounds per case; threads that each candidate was allowed.
+    facts
+        What :func:`facts` said before the first case ran.
     """
 
     benchmark: str
@@ -102,17 +104,17 @@ class Report:
     date: str
     rounds: int
     threads: int
+    facts: Mapping[str, Any]
     cases: Sequence[Case]
 
     def to_json(self) -> str:
-        """Write everything, with the facts of this machine, as JSON."""
+        """Write everything as JSON."""
         record = {"format": FORMAT} | asdict(self)
         for case, entry in zip(self.cases, record["cases"], strict=True):
             entry["megapixels"] = case.megapixels
             for name, memory in case.memory_mib.items():
                 entry["memory_mib"][name] = memory and asdict(memory) | {"added": memory.added}
-        facts = {"revision": revision(), "machine": machine(), "versions": versions()}
-        return json.dumps(record | facts, indent=1) + "\n"
+        return json.dumps(record, indent=1) + "\n"
 
     def to_markdown(self) -> str:
         """Write a table: seconds are medians with quartiles, ratios medians with the whole range."""
@@ -121,14 +123,14 @@ class Report:
         heads += [f"{k}, MiB added" for k in first.memory_mib] + list(first.notes)
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *(_row(case) for case in self.cases)]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        facts, packages = machine(), versions()
+        host, packages = self.facts["machine"], self.facts["versions"]
         return (
             f"# {self.benchmark}\n\n{self.question}\n\n{table}\n\n"
             "Seconds: median (quartiles). Ratios: within a round, median (minimum to maximum). "
             "Memory: peak of a fresh process less what it held before the work.\n\n"
-            f"`{self.command}`, {self.date}, revision {revision()}; {self.rounds} rounds, "
-            f"{self.threads} threads; {facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, "
-            f"load {facts['load_1min']} at the end; "
+            f"`{self.command}`, {self.date}, revision {self.facts['revision']}; {self.rounds} rounds, "
+            f"{self.threads} threads; {host['cpu']}, {host['cores']} cores, {host['memory_gib']} GiB, "
+            f"load {host['load_1min']} before; "
             f"{', '.join(f'{name} {version}' for name, version in packages.items())}.\n"
         )
 
@@ -233,6 +235,11 @@ def _status_mib(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
+def facts() -> dict[str, Any]:
+    """Revision, machine and versions: what a report says of where its numbers come from."""
+    return {"revision": revision(), "machine": machine(), "versions": versions()}
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, load: no name, no path."""
     cpu = platform.processor() or platform.machine()
@@ -264,7 +271,8 @@ def versions() -> dict[str, str]:
 
 def revision() -> str:
     """Commit of this checkout, ``+changes`` where files differ from it; ``unknown`` outside a checkout."""
-    commit, changes = _git("rev-parse", "--short=12", "HEAD"), _git("status", "--porcelain")
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changes = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")  # reports of earlier runs
     return "unknown" if commit is None else commit + ("+changes" if changes else "")
 
 

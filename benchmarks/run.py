@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import desmooth, l0
-from benchmarks.harness import ROOT, Report, machine
+from benchmarks.harness import ROOT, Report, facts, machine
 
 BENCHMARKS = {"l0": l0, "desmooth": desmooth}
 
@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
             )
     given = vars(parser.parse_args(words))
     name, date, out = given.pop("name"), given.pop("date"), given.pop("out")
-    module = BENCHMARKS[name]
+    module, before = BENCHMARKS[name], facts()
     report = Report(
         benchmark=name,
         question=module.QUESTION,
@@ -54,6 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
         date=date,
         rounds=given["rounds"],
         threads=given["threads"],
+        facts=before,
         cases=module.cases(**given),
     )
     written = report.write(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import time
 from pathlib import Path
@@ -31,10 +32,11 @@ def check_report(folder: Path, name: str, candidates: list[str]) -> dict:
     assert report["benchmark"] == name
     assert report["date"] == "2026-11-20"
     assert report["command"].startswith(f"python -m benchmarks.run {name} --date 2026-11-20")
-    assert report["machine"]["cores"] >= 1
-    assert report["machine"]["memory_gib"] > 0
-    assert {"Python", "restauro", "torch", "numpy"} <= set(report["versions"])
-    assert report["revision"]
+    facts = report["facts"]
+    assert facts["machine"]["cores"] >= 1
+    assert facts["machine"]["memory_gib"] > 0
+    assert {"Python", "restauro", "torch", "numpy"} <= set(facts["versions"])
+    assert facts["revision"]
     for case in report["cases"]:
         assert case["megapixels"] == case["width"] * case["height"] / 1e6
         assert list(case["seconds"]) == list(case["memory_mib"]) == candidates
@@ -111,6 +113,12 @@ def test_memory_is_that_of_the_work_alone() -> None:
     if memory is None:
         pytest.skip("this system does not tell the peak memory of a process (it needs Linux's /proc)")
     assert memory.added == pytest.approx(50, abs=10)
+
+
+def test_the_harness_does_what_its_examples_say() -> None:
+    done = doctest.testmod(harness)
+    assert done.attempted > 0
+    assert done.failed == 0
 
 
 def test_a_failing_child_says_why() -> None:

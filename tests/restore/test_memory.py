@@ -1,4 +1,4 @@
-"""The tightest limit counts, of the machine and of every group above this process; and the engine keeps to it."""
+"""The tightest limit counts: the machine's, or that of a group above this process. The engine keeps to it."""
 
 from __future__ import annotations
 

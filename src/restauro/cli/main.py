@@ -46,14 +46,10 @@ Exit codes: 0 all done, 1 some pictures failed, 2 bad usage or nothing done."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
-    if not tokens or tokens[0] in ("-h", "--help", "help"):
-        _say(_help())
-        return 0 if tokens else 2
-    if tokens[0] in ("--version", "-V"):
-        _say(f"restauro {__version__}")
-        return 0
     try:
-        return _call(tokens[0], tokens[1:])
+        code = _run(tokens)
+        sys.stdout.flush()
+        return code
     except RestauroError as error:
         _complain(str(error))
         return error.exit_code
@@ -64,6 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away (head, less): not an error of ours; keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _run(tokens: Sequence[str]) -> int:
+    if not tokens or tokens[0] in ("-h", "--help", "help"):
+        _say(_help())
+        return 0 if tokens else 2
+    if tokens[0] in ("-V", "--version"):
+        _say(f"restauro {__version__}")
+        return 0
+    return _call(tokens[0], tokens[1:])
 
 
 def completion(shell: str) -> int:

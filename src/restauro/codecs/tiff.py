@@ -52,6 +52,9 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
     photometric, bits = tags.number(262, 1), tags.number(258, 1)
     is_float = tags.number(339, 1) == 3
     alpha, notes = _check(name, data, tags)
+    premultiplied = alpha and tags.number(_EXTRA, 0) == 1
+    if premultiplied:  # undone in float by the caller; libvips would undo it in integers, or not, by version
+        data = _patched(data, tags, _EXTRA, _UNASSOCIATED)
     image = vips.load(name, data, "tiff", max_pixels)
     samples = vips.samples(name, image, "tiff")
     if samples.dtype.name not in ("uint8", "uint16", "float32"):
@@ -72,7 +75,7 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
         name, "tiff", mode,
         bits=32 if is_float else max(8, bits), is_float=is_float, coded_bits=bits,
         icc=_bytes(tags, _ICC), exif=_described(tags), xmp=_bytes(tags, _XMP), dpi=metadata.dpi(_described(tags)),
-        tiff_compression=tags.number(259, 1), premultiplied=alpha and tags.number(_EXTRA, 0) == 1,
+        tiff_compression=tags.number(259, 1), premultiplied=premultiplied,
         lossless=tags.number(259, 1) not in (6, 7), notes=tuple(notes),
     )  # fmt: skip
     raster = Raster(samples, source.bits, "rgb" if mode == "palette" else mode, alpha, source.icc)
@@ -121,6 +124,12 @@ def _check(name: str, data: bytes, tags: ifd.Directory) -> tuple[bool, list[str]
         raise _unsupported(name, f"{bands} channels")
     unlabelled = extra and tags.number(_EXTRA, 0) == 0
     return bool(extra), ["an unlabelled extra channel is taken as alpha"] if unlabelled else []
+
+
+def _patched(data: bytes, tags: ifd.Directory, tag: int, value: int) -> bytes:
+    copy = bytearray(data)
+    struct.pack_into(tags.order + "H", copy, tags.entries[tag].at, value)
+    return bytes(copy)
 
 
 def _unsupported(name: str, found: str) -> PictureError:

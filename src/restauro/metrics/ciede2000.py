@@ -96,11 +96,11 @@ def ciede2000_lab(a: Tensor, b: Tensor) -> Tensor:
     g = (1 - _chroma_weight(chroma_mean)) / 2
     a1, a2 = a1 * (1 + g), a2 * (1 + g)
     c1, c2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
-    h1, h2 = torch.atan2(b1, a1), torch.atan2(b2, a2)
+    h1, h2 = (torch.remainder(torch.atan2(y, x), 2 * math.pi) for y, x in ((b1, a1), (b2, a2)))
     grey = c1 * c2 == 0  # a hue does not exist there: the difference is 0, and the other hue counts alone
 
-    turn = torch.remainder(h2 - h1 + math.pi, 2 * math.pi) - math.pi
-    turn = torch.where(turn == -math.pi, math.pi, turn)
+    turn = h2 - h1  # the short way round; of opposite hues, where both are short, the one without crossing 0
+    turn = torch.where(turn.abs() > math.pi, turn - 2 * math.pi * turn.sign(), turn)
     delta_h = 2 * (c1 * c2).sqrt() * torch.sin(torch.where(grey, 0.0, turn) / 2)
     hue = torch.where(grey, h1 + h2, h1 + turn / 2)
     lightness, chroma = (l1 + l2) / 2, (c1 + c2) / 2

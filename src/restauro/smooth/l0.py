@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
-from restauro.smooth.poisson import ScreenedPoisson
+from restauro.smooth.kernels import kernel
+from restauro.smooth.poisson import ScreenedPoisson, laplacian_spectrum, transposed_gradient
 from restauro.smooth.threads import threads
 
 if TYPE_CHECKING:
@@ -118,14 +118,14 @@ def _l0_fft(x: Tensor, settings: L0Settings) -> Tensor:
     """The filter as it reads in the paper, for devices that do whole FFTs best."""
     height, width = x.shape[-2:]
     target = torch.fft.rfft2(x)
-    laplacian = _laplacian_spectrum(height, width, x)
+    laplacian = laplacian_spectrum(height, width, x)
     spectrum = target.clone()
     for beta in settings.betas:
         s = torch.fft.irfft2(spectrum, s=(height, width))
         a, b = s.roll(-1, dims=-1) - s, s.roll(-1, dims=-2) - s
         kept = (a.square() + b.square()).sum(dim=1, keepdim=True) >= settings.lam / beta  # eq. 12
         pull = torch.fft.rfft2(
-            _transposed_gradient(a.masked_fill_(kept, 0), b.masked_fill_(kept, 0)).mul_(-beta)
+            transposed_gradient(a.masked_fill_(kept, 0), b.masked_fill_(kept, 0)).mul_(-beta)
         )
         spectrum += pull.sub_(spectrum).add_(target).div_(1 + beta * laplacian)  # eq. 8
     smoothed: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
@@ -145,21 +145,7 @@ def _l0_rows(x: Tensor, settings: L0Settings) -> Tensor:
         return smoothed
 
 
-def _laplacian_spectrum(height: int, width: int, like: Tensor) -> Tensor:
-    """|Dx|^2 + |Dy|^2 of periodic forward differences, [H, W // 2 + 1]."""
-    wy = 2 * math.pi * torch.fft.fftfreq(height, device=like.device, dtype=torch.float64)
-    wx = 2 * math.pi * torch.fft.rfftfreq(width, device=like.device, dtype=torch.float64)
-    spectrum: Tensor = 4 - 2 * wx.cos()[None, :] - 2 * wy.cos()[:, None]
-    return spectrum.to(like.dtype)
-
-
-def _transposed_gradient(h: Tensor, v: Tensor) -> Tensor:
-    """(Dx^T h + Dy^T v)_p = h_{p-x} - h_p + v_{p-y} - v_p."""
-    out: Tensor = h.roll(1, dims=-1).sub_(h).add_(v.roll(1, dims=-2)).sub_(v)
-    return out
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@kernel
 def _pull(rows: Array, out: Array, limit: Any, beta: Any) -> None:
     """Fill out [C, R, W] with -beta * (Dx^T a + Dy^T b) (eq. 12), from rows [C, R + 2, W]."""
     channels, count, width = rows.shape

@@ -1,4 +1,4 @@
-"""Screened-Poisson corrections of a periodic picture: the engine under :mod:`.l0` and :mod:`.ils` on a CPU.
+"""Screened-Poisson corrections of a periodic picture: the engine under :mod:`.l0` and :mod:`.ils`.
 
 One step is
 
@@ -27,9 +27,11 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from numba import njit
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from restauro.smooth.kernels import kernel
 from restauro.smooth.threads import ForEach, spans
 
 Array = NDArray[Any]
@@ -46,26 +48,27 @@ _LANES = 32  # row frequencies side by side in a column piece; 256 bytes per row
 class ScreenedPoisson:
     """A picture s, kept as the spectra of its rows, and its steps towards a target.
 
-    Parameters
-    ----------
-    target
-        [N, C, H, W] float32 or float64. It is also the first s. It is not kept.
-    for_each
-        Where the work runs: see :func:`restauro.smooth.threads.threads`.
+        Parameters
+        ----------
+        target
+            [N, C, H, W] float32 or float64. It is also the first s. It is not kept.
+        for_each
+            Where the work runs: see :func:`restauro.smooth.threads.threads`.
 
-    Notes
-    -----
-    Memory: 3 values per value of target, plus about 2 MB per thread. Cost of a step: one real FFT pair per
-    row and one pass over the three spectra; the FFTs take half of the time.
+        Notes
+        -----
+        Memory: 3 values per value of target, plus about 2 MB per thread. Cost of a step: one real FFT pair per
+        row and one pass over the three spectra; the FFTs take half of the time.
 
-    Examples
-    --------
-    >>> from restauro.smooth.threads import threads
-    >>> with threads(1) as for_each:
-    ...     state = ScreenedPoisson(np.eye(4)[None, None], for_each)
-    ...     state.step(lambda rows, out: out.fill(0), weight=3.0)
-    ...     np.allclose(state.picture(), np.eye(4))
-    True
+        Examples
+        --------
+        >>> from restauro.smooth.kernels import kernel
+    from restauro.smooth.threads import threads
+        >>> with threads(1) as for_each:
+        ...     state = ScreenedPoisson(np.eye(4)[None, None], for_each)
+        ...     state.step(lambda rows, out: out.fill(0), weight=3.0)
+        ...     np.allclose(state.picture(), np.eye(4))
+        True
     """
 
     def __init__(self, target: Array, for_each: ForEach) -> None:
@@ -158,12 +161,26 @@ class ScreenedPoisson:
         return twice.astype(self._dtype), (twice / weight).astype(self._dtype), run_in
 
 
+def laplacian_spectrum(height: int, width: int, like: Tensor) -> Tensor:
+    """|Dx|^2 + |Dy|^2 of periodic forward differences, [H, W // 2 + 1]."""
+    wy = 2 * math.pi * torch.fft.fftfreq(height, device=like.device, dtype=torch.float64)
+    wx = 2 * math.pi * torch.fft.rfftfreq(width, device=like.device, dtype=torch.float64)
+    spectrum: Tensor = 4 - 2 * wx.cos()[None, :] - 2 * wy.cos()[:, None]
+    return spectrum.to(like.dtype)
+
+
+def transposed_gradient(h: Tensor, v: Tensor) -> Tensor:
+    """(Dx^T h + Dy^T v)_p = h_{p-x} - h_p + v_{p-y} - v_p."""
+    out: Tensor = h.roll(1, dims=-1).sub_(h).add_(v.roll(1, dims=-2)).sub_(v)
+    return out
+
+
 def _is_fast(length: int) -> bool:
     fast: bool = scipy.fft.next_fast_len(length) == length
     return fast
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@kernel
 def _correct(target: Array, pull: Array, s: Array, q: Array, gain: Array, run_in: int) -> None:
     """Add to s [H, L] the solution for right-hand side target - s + pull; pull is overwritten.
 
