@@ -203,9 +203,7 @@ def in_fresh_process(
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(
-            f"{prepare}({dict(arguments)}) ended with {done.returncode}:\n{done.stderr[-2000:]}"
-        )
+        raise RuntimeError(f"{prepare}({dict(arguments)}) ended with {done.returncode}:\n{done.stderr[-2000:]}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return answer["seconds"], answer["memory"] and Memory(**answer["memory"]), answer["result"]
 
@@ -245,11 +243,7 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [
-            line.partition(":")[2].strip()
-            for line in cpuinfo.read_text().splitlines()
-            if "model name" in line
-        ]
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         cpu = names[0] if names else cpu
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
@@ -264,9 +258,7 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of Python and of every package of :data:`PACKAGES` that is installed."""
     installed = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
-    return {"Python": platform.python_version()} | {
-        name: installed[name] for name in PACKAGES if name in installed
-    }
+    return {"Python": platform.python_version()} | {name: installed[name] for name in PACKAGES if name in installed}
 
 
 def revision() -> str:

@@ -22,28 +22,18 @@ BENCHMARKS = {"l0": l0, "desmooth": desmooth}
 def main(words: Sequence[str] | None = None) -> None:
     """Run one benchmark as told by the command line."""
     words = sys.argv[1:] if words is None else words
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description="Time and memory by picture size."
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Time and memory by picture size.")
     benchmarks = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, module in BENCHMARKS.items():
         options = benchmarks.add_parser(name, help=module.QUESTION, description=module.QUESTION)
         options.add_argument("--date", required=True, type=_day, help="the day, for the report: 2026-11-20")
         options.add_argument("--megapixels", nargs="+", type=float, default=module.MEGAPIXELS, metavar="MP")
         options.add_argument("--rounds", type=int, default=7, help="timed rounds per size (default 7)")
-        options.add_argument(
-            "--threads", type=int, default=machine()["cores"], help="default: all usable cores"
-        )
-        options.add_argument(
-            "--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the report"
-        )
+        options.add_argument("--threads", type=int, default=machine()["cores"], help="default: all usable cores")
+        options.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the report")
         if module is desmooth:
-            options.add_argument(
-                "--model", default=desmooth.MODEL, help="a name, or the path of a .safetensors file"
-            )
-            options.add_argument(
-                "--limit-mib", type=int, default=desmooth.LIMIT_MIB, help="the engine's memory limit"
-            )
+            options.add_argument("--model", default=desmooth.MODEL, help="a name, or the path of a .safetensors file")
+            options.add_argument("--limit-mib", type=int, default=desmooth.LIMIT_MIB, help="the engine's memory limit")
     given = vars(parser.parse_args(words))
     name, date, out = given.pop("name"), given.pop("date"), given.pop("out")
     module, before = BENCHMARKS[name], facts()

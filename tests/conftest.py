@@ -53,9 +53,7 @@ def data_root() -> Path:
     set_by_user = os.environ.get("RESTAURO_DATA")
     root = Path(set_by_user) if set_by_user else ROOT.parent / "shared" / "data"
     if set_by_user and not root.is_dir():
-        pytest.fail(
-            f"RESTAURO_DATA={set_by_user}: no such folder; unset it, or point it at the development pictures"
-        )
+        pytest.fail(f"RESTAURO_DATA={set_by_user}: no such folder; unset it, or point it at the development pictures")
     if not root.is_dir():
         pytest.skip("needs the development pictures: set RESTAURO_DATA to their folder")
     return root

@@ -117,9 +117,7 @@ def wrong_arrows(src: Path) -> list[str]:
             top, target = found.module.split(".")[0], room_of(found.module)
             at = f"{where}:{found.line}"
             if top == "restauro" and target == "":
-                wrong.append(
-                    f"{at}: imports the whole package; name the room (from restauro.picture import read)"
-                )
+                wrong.append(f"{at}: imports the whole package; name the room (from restauro.picture import read)")
             elif top == "restauro" and target != room and target not in ARROWS[room]:
                 wrong.append(f"{at}: {room} imports {target}; rule: {room} -> {allowed}")
             elif room in STANDARD_LIBRARY_ONLY and top != "restauro" and top not in sys.stdlib_module_names:

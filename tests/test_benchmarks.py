@@ -77,9 +77,7 @@ def test_desmooth_with_a_model_file(tmp_path: Path) -> None:
     assert case["notes"]["result, MiB"] == case["width"] * case["height"] * 12 / 2**20
 
 
-@pytest.mark.parametrize(
-    "words", [["l0"], ["l0", "--date", "yesterday"], ["unknown", "--date", "2026-11-20"]]
-)
+@pytest.mark.parametrize("words", [["l0"], ["l0", "--date", "yesterday"], ["unknown", "--date", "2026-11-20"]])
 def test_bad_usage_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks import run
 
@@ -126,9 +124,7 @@ def test_a_failing_child_says_why() -> None:
         harness.in_fresh_process("benchmarks.harness:no_such_function", {})
 
 
-@pytest.mark.parametrize(
-    ("megapixels", "shape"), [(0, (48, 64, 3)), (0.25, (432, 576, 3)), (1, (864, 1152, 3))]
-)
+@pytest.mark.parametrize(("megapixels", "shape"), [(0, (48, 64, 3)), (0.25, (432, 576, 3)), (1, (864, 1152, 3))])
 def test_pictures_have_a_cameras_shape(megapixels: float, shape: tuple[int, ...]) -> None:
     from benchmarks.inputs import picture
 

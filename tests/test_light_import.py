@@ -30,9 +30,7 @@ except SystemExit as end:
 def run(code: str) -> tuple[str, float]:
     """Output and user CPU seconds of a fresh interpreter that runs `code`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     assert done.returncode == 0, done.stderr
     return done.stdout, seconds
@@ -63,6 +61,4 @@ def test_help_is_light_and_says_how_to_use_it() -> None:
 
 def test_help_is_quick() -> None:
     best = min(run(HELP)[1] for _ in range(3))
-    assert best < HELP_SECONDS * SLACK, (
-        f"restauro --help took {best:.2f} s of CPU, the promise is {HELP_SECONDS} s"
-    )
+    assert best < HELP_SECONDS * SLACK, f"restauro --help took {best:.2f} s of CPU, the promise is {HELP_SECONDS} s"

@@ -16,9 +16,7 @@ OPTIONS = {"variant": "pix2pix", "width": 4, "norm": "none", "residual": False}
 def local(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "mine.safetensors"
-    models.save_weights(
-        models.build("desmoothgan", **OPTIONS), path, "desmoothgan", OPTIONS, {"recipe": "{}"}
-    )
+    models.save_weights(models.build("desmoothgan", **OPTIONS), path, "desmoothgan", OPTIONS, {"recipe": "{}"})
     return path
 
 

@@ -43,9 +43,7 @@ def python_blocks(text: str) -> list[str]:
     """Source of a page's Python blocks; of a ``>>>`` session, what is typed."""
     blocks = [code for language, code in FENCE.findall(text) if language in ("python", "py", "pycon")]
     return [
-        "".join(example.source for example in doctest.DocTestParser().get_examples(code))
-        if ">>>" in code
-        else code
+        "".join(example.source for example in doctest.DocTestParser().get_examples(code)) if ">>>" in code else code
         for code in blocks
     ]
 

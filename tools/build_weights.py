@@ -96,7 +96,11 @@ def write_manifest(name: str, entry: dict[str, object]) -> None:
         lines += ["", f"[{key}]"]
         lines += [f"{field} = {json.dumps(value)}" for field, value in record.items() if field != "scores"]
         for score in record["scores"]:
-            lines += ["", f"[[{key}.scores]]", *(f"{field} = {json.dumps(value)}" for field, value in score.items())]
+            lines += [
+                "",
+                f"[[{key}.scores]]",
+                *(f"{field} = {json.dumps(value)}" for field, value in score.items()),
+            ]
     MANIFEST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -18,11 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "metrics.json"
+NIQE_MODEL = GOLDEN.parents[2] / "src" / "restauro" / "metrics" / "niqe_restauro1.json"
 FEATURE_CASES = ("astronaut noise", "coffee blur")
 
 Array = np.ndarray
@@ -33,9 +34,7 @@ def noise(x: Array) -> Array:
     state = np.arange(x.size, dtype=np.uint64).reshape(x.shape)
     for _ in range(3):
         state = (state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)) >> np.uint64(7)
-    return np.clip(x.astype(np.int64) + (state % np.uint64(64)).astype(np.int64) - 31, 0, 255).astype(
-        np.uint8
-    )
+    return np.clip(x.astype(np.int64) + (state % np.uint64(64)).astype(np.int64) - 31, 0, 255).astype(np.uint8)
 
 
 def blur(x: Array) -> Array:
@@ -116,26 +115,63 @@ def ms_ssim(a: Array, b: Array, last_power: int) -> float:
     return float(product * ssim_valid(a, b) ** (0.1333 * last_power))
 
 
+def niqe(x: Array) -> float:
+    """NIQE written out patch by patch, with the shape found by trying all of them; x [H,W,3] in 0..1."""
+    model = json.loads(NIQE_MODEL.read_text())
+    shapes = np.arange(0.2, 10, 0.001)
+    ratios = special.gamma(2 / shapes) ** 2 / (special.gamma(1 / shapes) * special.gamma(3 / shapes))
+
+    def describe(v: Array) -> tuple[float, float, float, float]:
+        left, right = np.sqrt(np.mean(v[v < 0] ** 2)), np.sqrt(np.mean(v[v >= 0] ** 2))
+        g = left / right
+        wanted = np.mean(np.abs(v)) ** 2 / np.mean(v**2) * (g**3 + 1) * (g + 1) / (g**2 + 1) ** 2
+        shape = shapes[np.argmin(np.abs(ratios - wanted))]
+        scale = np.sqrt(special.gamma(1 / shape) / special.gamma(3 / shape))
+        mean = (right - left) * scale * special.gamma(2 / shape) / special.gamma(1 / shape)
+        return shape, mean, left * scale, right * scale
+
+    def normal(luma: Array) -> Array:
+        blurred = ndimage.gaussian_filter(luma, 7 / 6, mode="nearest", radius=3)
+        deviation = np.sqrt(np.abs(ndimage.gaussian_filter(luma**2, 7 / 6, mode="nearest", radius=3) - blurred**2))
+        return np.round((luma - blurred) / (deviation + 1), 9)
+
+    luma = 255 * x @ [0.299, 0.587, 0.114]
+    h, w = (side // 96 * 96 for side in luma.shape)
+    luma = luma[:h, :w]
+    halved = sum(luma[i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+    rows = []
+    for top in range(0, h, 96):
+        for first in range(0, w, 96):
+            row: list[float] = []
+            for whole, k in ((normal(luma), 1), (normal(halved), 2)):
+                patch = whole[top // k : (top + 96) // k, first // k : (first + 96) // k]
+                shape, _, left, right = describe(patch)
+                row += [shape, (left + right) / 2]
+                for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                    row += describe(patch * np.roll(np.roll(patch, dy, 0), dx, 1))
+            rows.append(row)
+    difference = np.mean(rows, axis=0) - model["mean"]
+    both = (np.cov(np.transpose(rows)) + model["covariance"]) / 2
+    return float(np.sqrt(difference @ np.linalg.pinv(both) @ difference))
+
+
 def pixel_values(case: str) -> dict[str, float]:
     """The metrics that need no weights."""
     a, b = pictures(case)
     return {
         "psnr:rgb": float(peak_signal_noise_ratio(a, b, data_range=1.0)),
-        "ssim:gauss11,rgb,valid": float(
-            structural_similarity(a, b, data_range=1.0, channel_axis=2, **options)
-        ),
+        "ssim:gauss11,rgb,valid": ssim_valid(a, b),
         "ssim:gauss11,rgb,zeropad": ssim_zeropad(a, b),
         "ms-ssim:gauss11,rgb,valid": ms_ssim(a, b, 1),
         "ciede2000:d65,mean": float(color.deltaE_ciede2000(color.rgb2lab(a), color.rgb2lab(b)).mean()),
+        "niqe:restauro1": niqe(b),
     }
 
 
 def conv(x: Array, weight: Array, bias: Array, stride: int = 1, pad: int = 0) -> Array:
     """Convolution followed by ReLU; x [C,H,W]."""
     k = weight.shape[2]
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(x, ((0, 0), (pad, pad), (pad, pad))), (k, k), (1, 2)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (pad, pad), (pad, pad))), (k, k), (1, 2))
     found = np.einsum("chwij,ocij->ohw", windows[:, ::stride, ::stride], weight, optimize=True)
     return np.maximum(found + bias[:, None, None], 0)
 
@@ -143,9 +179,7 @@ def conv(x: Array, weight: Array, bias: Array, stride: int = 1, pad: int = 0) ->
 def pool(x: Array) -> Array:
     """3x3 maximum, stride 2, sizes rounded up."""
     h, w = (-(-(side - 3) // 2) for side in x.shape[1:])
-    wide = np.pad(
-        x, ((0, 0), (0, 2 * h + 3 - x.shape[1]), (0, 2 * w + 3 - x.shape[2])), constant_values=-np.inf
-    )
+    wide = np.pad(x, ((0, 0), (0, 2 * h + 3 - x.shape[1]), (0, 2 * w + 3 - x.shape[2])), constant_values=-np.inf)
     return np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (1, 2))[:, ::2, ::2].max(axis=(3, 4))
 
 
@@ -175,9 +209,7 @@ def feature_values(case: str, folder: Path) -> dict[str, float | list[float]]:
         linear = [arrays[f"squeeze.lin{k}"].astype(np.float64) for k in range(7)]
     one, other = (squeezenet(x, weights) for x in pictures(case))
     total = 0.0
-    for name, weight in zip(
-        ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"), linear, strict=True
-    ):
+    for name, weight in zip(("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"), linear, strict=True):
         u, v = (x / np.sqrt(np.square(x).sum(axis=0) + 1e-20) for x in (one[name], other[name]))
         total += float((np.square(u - v) * weight[:, None, None]).sum(axis=0).mean())
     return {"lpips-squeeze-caffe": total, "fire9 means": one["fire9"].mean(axis=(1, 2))[:8].tolist()}
@@ -185,15 +217,11 @@ def feature_values(case: str, folder: Path) -> dict[str, float | list[float]]:
 
 def main() -> None:
     """Write the file; values of features stay as they are where no folder is given."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=Path, help="folder with the SqueezeNet and LPIPS weights")
     folder = parser.parse_args().features
     old = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
-    features = (
-        {case: feature_values(case, folder) for case in FEATURE_CASES} if folder else old.get("features", {})
-    )
+    features = {case: feature_values(case, folder) for case in FEATURE_CASES} if folder else old.get("features", {})
     content = {
         "made by": "tools/make_golden.py",
         "with": {name: version(name) for name in ("numpy", "scipy", "scikit-image")},

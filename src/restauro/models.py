@@ -127,13 +127,17 @@ def find(name: str | Path) -> Weights:
     if str(name) in MODELS:
         record = manifest().get(str(name))
         if record is None:
-            raise ModelError(f"{name}: found no entry in weights/manifest.toml, wanted one; this build ships no weights")
+            raise ModelError(
+                f"{name}: found no entry in weights/manifest.toml, wanted one; this build ships no weights"
+            )
         path = Path(str(resources.files("restauro").joinpath("weights", record["file"])))
         return _read(str(name), path, record)
     path = Path(name)
     if path.suffix == ".safetensors" or path.exists():
         return _read(path.stem, path, {})
-    raise ModelError(f"model: found {str(name)!r}, wanted {_known(str(name), MODELS)}, or the path of a .safetensors file")
+    raise ModelError(
+        f"model: found {str(name)!r}, wanted {_known(str(name), MODELS)}, or the path of a .safetensors file"
+    )
 
 
 def load(name: str | Path | Weights) -> nn.Module:
@@ -162,9 +166,13 @@ def load(name: str | Path | Weights) -> nn.Module:
     try:
         tensors = safetensors.torch.load(weights.path.read_bytes())
     except SafetensorError as error:
-        raise ModelError(f"{weights.path}: found a damaged file ({error}), wanted whole weights; copy it again") from None
+        raise ModelError(
+            f"{weights.path}: found a damaged file ({error}), wanted whole weights; copy it again"
+        ) from None
     try:
-        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in tensors.items()})
+        net.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        )
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{weights.path}: the tensors do not fit {weights.architecture}: {reason}") from None
@@ -213,7 +221,9 @@ def _read(name: str, path: Path, record: Mapping[str, Any]) -> Weights:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: found {error.strerror or error}, wanted the weights of {name}; reinstall or correct the path") from None
+        raise ModelError(
+            f"{path}: found {error.strerror or error}, wanted the weights of {name}; reinstall or correct the path"
+        ) from None
     sha256 = hashlib.sha256(data).hexdigest()
     if record and (len(data) != record["bytes"] or sha256 != record["sha256"]):
         raise ModelError(

@@ -1,7 +1,8 @@
 """Pictures: read any of eight file formats into float sRGB pixels, and write the same kind of file again.
 
-What goes in comes out: depth, mode (grey, RGB, palette, CMYK), alpha, colour profile, size, EXIF, XMP, PNG text and resolution.
-Work in between happens on float32 sRGB values. ``docs/guide/pictures.md`` says what each format keeps.
+What goes in comes out: depth, mode (grey, RGB, palette, CMYK), alpha, colour profile, size, EXIF, XMP, PNG
+text and resolution. Work in between happens on float32 sRGB values. ``docs/guide/pictures.md`` says what each
+format keeps.
 
 >>> import numpy as np
 >>> picture = from_array(np.full((2, 3, 3), 51, np.uint8))
@@ -60,8 +61,9 @@ class Picture:
     Parameters
     ----------
     pixels
-        float32 [H, W, C], C = 3 (RGB) or 1 (grey), sRGB-encoded, 0..1. Colours outside sRGB (from a wide-gamut profile, CMYK or
-        a float file) lie outside 0..1; writing clips them in the file's own colour space.
+        float32 [H, W, C], C = 3 (RGB) or 1 (grey), sRGB-encoded, 0..1. Colours outside sRGB (from a
+        wide-gamut profile, CMYK or a float file) lie outside 0..1; writing clips them in the file's own
+        colour space.
     alpha
         float32 [H, W], 0..1, straight (colours are not multiplied by it), or ``None``.
     source
@@ -112,7 +114,8 @@ class Picture:
     def with_pixels(self, pixels: NDArray[Any]) -> Picture:
         """The same picture with other pixels, [H, W, C] or [H, W]; alpha and source stay.
 
-        A grey picture given three channels becomes a colour picture; hand over :meth:`grey` of them to keep it grey.
+        A grey picture given three channels becomes a colour picture; hand over :meth:`grey` of them to keep
+        it grey.
 
         >>> from_array(np.zeros((2, 2), np.uint8)).with_pixels(np.ones((2, 2))).pixels.shape
         (2, 2, 1)
@@ -137,7 +140,8 @@ def from_array(array: NDArray[Any], *, name: str = "array") -> Picture:
     Parameters
     ----------
     array
-        uint8, uint16 or float, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (RGBA), sRGB-encoded; floats in 0..1. It is copied.
+        uint8, uint16 or float, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (RGBA), sRGB-encoded; floats in
+        0..1. It is copied.
     name
         What messages call it.
 
@@ -159,9 +163,7 @@ def from_array(array: NDArray[Any], *, name: str = "array") -> Picture:
     array = np.asarray(array)
     bits = _DEPTH.get(array.dtype.name)
     if bits is None:
-        raise PictureError(
-            name, f"an array of {array.dtype}", "uint8, uint16 or float", "convert it with astype"
-        )
+        raise PictureError(name, f"an array of {array.dtype}", "uint8, uint16 or float", "convert it with astype")
     cube = array[..., None] if array.ndim == 2 else array
     if cube.ndim != 3 or cube.shape[2] not in (1, 3, 4) or 0 in cube.shape:
         raise PictureError(
@@ -171,9 +173,7 @@ def from_array(array: NDArray[Any], *, name: str = "array") -> Picture:
             "rearrange its axes",
         )
     if bits == 32 and not np.isfinite(cube).all():
-        raise PictureError(
-            name, "values that are not finite (NaN or infinity)", "finite values", "replace them"
-        )
+        raise PictureError(name, "values that are not finite (NaN or infinity)", "finite values", "replace them")
     alpha = to_float(cube[..., 3], bits) if cube.shape[2] == 4 else None
     pixels = to_float(cube[..., :3], bits)
     mode: Mode = "grey" if cube.shape[2] == 1 else "rgb"
@@ -203,25 +203,29 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int =
     Returns
     -------
     Picture
-        Turned upright, in sRGB values. ``picture.source.notes`` holds what a user should know, such as "first frame of 12".
+        Turned upright, in sRGB values. ``picture.source.notes`` holds what a user should know, such as "first
+        frame of 12".
 
     Raises
     ------
     PictureError
-        One sentence: missing, empty, no picture, truncated, damaged, too large, not finite, or of a kind not supported.
+        One sentence: missing, empty, no picture, truncated, damaged, too large, not finite, or of a kind not
+        supported.
     SettingError
         ``max_pixels`` is not a positive number.
 
     Notes
     -----
-    Memory: the file, its samples, and the float32 pixels (12 bytes a pixel). Time: about 0.1 s for a JPEG of 12 megapixels.
+    Memory: the file, its samples, and the float32 pixels (12 bytes a pixel). Time: about 0.1 s for a JPEG of
+    12 megapixels.
 
     Examples
     --------
     >>> read(b"plain words")
     Traceback (most recent call last):
     ...
-    restauro.errors.PictureError: bytes: found text, wanted a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC picture; ...
+    restauro.errors.PictureError: bytes: found text, wanted a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC
+    picture; ...
     """
     if max_pixels < 1:
         raise SettingError("max_pixels", max_pixels, "a positive number")
@@ -231,9 +235,7 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int =
     try:
         return _picture(raster, facts, orientation)
     except MemoryError:
-        raise PictureError(
-            name, "a picture too big for memory", "a smaller one", "scale it down or cut it"
-        ) from None
+        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
 
 
 def encode(
@@ -246,12 +248,15 @@ def encode(
     picture
         The picture.
     format
-        ``"png"``, ``"jpeg"``, ``"webp"``, ``"tiff"``, ``"bmp"``, ``"gif"``, ``"avif"``, ``"heic"``; the source's by default.
+        ``"png"``, ``"jpeg"``, ``"webp"``, ``"tiff"``, ``"bmp"``, ``"gif"``, ``"avif"``, ``"heic"``; the
+        source's by default.
     quality
-        1..100 for JPEG, WebP, AVIF and HEIC. By default a JPEG gets its own quantisation tables and subsampling again, a
-        lossless WebP stays lossless, and everything else gets the quality in ``restauro.codecs.formats``.
+        1..100 for JPEG, WebP, AVIF and HEIC. By default a JPEG gets its own quantisation tables and
+        subsampling again, a lossless WebP stays lossless, and everything else gets the quality in
+        ``restauro.codecs.formats``.
     strip_metadata
-        Leave out EXIF, XMP, IPTC, comments and text; profile and resolution stay, because they decide how it looks.
+        Leave out EXIF, XMP, IPTC, comments and text; profile and resolution stay, because they decide how it
+        looks.
 
     Returns
     -------
@@ -261,7 +266,8 @@ def encode(
     Raises
     ------
     PictureError
-        Pixels that are not finite, alpha in a format without it, or a size or metadata the format cannot hold.
+        Pixels that are not finite, alpha in a format without it, or a size or metadata the format cannot
+        hold.
     SettingError
         An unknown format, or a quality outside 1..100.
     """
@@ -270,7 +276,8 @@ def encode(
     target = formats.named(format or picture.source.format)
     source, name = picture.source, picture.source.name
     formats.max_side(name, picture.width, picture.height, target)
-    if not np.isfinite(picture.pixels).all():
+    # The extremes are NaN or infinite if any value is, and need no temporary array.
+    if not np.isfinite([picture.pixels.min(), picture.pixels.max()]).all():
         raise PictureError(
             name, "pixels that are not finite (NaN or infinity)", "finite pixels", "look at what made them"
         )
@@ -315,7 +322,8 @@ def write(
     Raises
     ------
     PictureError
-        As :func:`encode`, or the target exists, or cannot be written. What was there before stays; no temporary file stays.
+        As :func:`encode`, or the target exists, or cannot be written. What was there before stays; no
+        temporary file stays.
     SettingError
         As :func:`encode`.
     """
@@ -344,9 +352,7 @@ def losses(picture: Picture, *, format: str | None = None) -> tuple[str, ...]:
     if source.icc and not icc:
         found.append("the colour profile is left out, colours are converted to sRGB")
     held = {"EXIF": (source.exif, "exif"), "XMP": (source.xmp, "xmp"), "text": (source.text, "text")}
-    found += [
-        f"{label} is left out" for label, (value, key) in held.items() if value and key not in target.keeps
-    ]
+    found += [f"{label} is left out" for label, (value, key) in held.items() if value and key not in target.keeps]
     return tuple(found)
 
 
@@ -381,9 +387,7 @@ def _picture(raster: Raster, facts: Source, orientation: int) -> Picture:
 def _range_notes(pixels: Floats) -> tuple[str, ...]:
     low, high = float(pixels.min()), float(pixels.max())
     return (
-        ()
-        if low >= -0.01 and high <= 1.01
-        else (f"values from {low:.4g} to {high:.4g}, where 0..1 is black to white",)
+        () if low >= -0.01 and high <= 1.01 else (f"values from {low:.4g} to {high:.4g}, where 0..1 is black to white",)
     )
 
 

@@ -69,6 +69,7 @@ def test_output_is_a_folder_when_it_says_so(tmp_path: Path):
         (["x/a.png", "y/a.png"], "out", "would both become"),
         (["a.png", "b.png"], "-", "found 2 pictures"),
         (["no-such-*.png"], None, "no file that matches"),
+        (["a.png", "--strenght"], None, "--strenght: found no such option"),
     ],
 )
 def test_impossible_plans_are_refused_before_any_work(inputs: list[str], output: str | None, says: str):

@@ -12,7 +12,9 @@ from PIL import Image
 from restauro.cli.main import main
 
 
-def test_demo_restores_the_astronaut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_demo_restores_the_astronaut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
     folder = tmp_path / "restauro-demo"
@@ -23,10 +25,10 @@ def test_demo_restores_the_astronaut(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "smoothed.png",
     ]
     truth = skimage.data.astronaut().astype(np.float64)
-    error = {
-        name: np.square(np.asarray(Image.open(folder / f"{name}.png"), np.float64) - truth).mean()
-        for name in ("original", "smoothed", "restored")
-    }
+    error = {}
+    for name in ("original", "smoothed", "restored"):
+        with Image.open(folder / f"{name}.png") as image:
+            error[name] = np.square(np.asarray(image, np.float64) - truth).mean()
     assert error["original"] == 0
     gain_db = 10 * np.log10(error["smoothed"] / error["restored"])
     assert gain_db > 0.3, "the network gives detail back, measured against the truth it never saw"

@@ -16,9 +16,7 @@ from restauro.nets.features import SQUEEZENET11_FILE, load_squeezenet11
 from tools.make_golden import GOLDEN, pictures
 
 CONTENT = json.loads(GOLDEN.read_text())
-PIXELS = [
-    (case, name, value) for case, by_name in CONTENT["pixels"].items() for name, value in by_name.items()
-]
+PIXELS = [(case, name, value) for case, by_name in CONTENT["pixels"].items() for name, value in by_name.items()]
 
 
 def tensors(case: str, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,13 +35,13 @@ def weights() -> Path:
 @pytest.mark.parametrize(("case", "name", "value"), PIXELS)
 def test_pixel_metrics(case, name, value):
     found = METRICS[name].build(Setup())(*tensors(case, torch.float64))
-    assert found.item() == pytest.approx(value, rel=1e-7)
+    assert found.item() == pytest.approx(value, rel=1e-6)
 
 
 def test_eight_bit_float32_pictures_give_the_same():
     case = "astronaut noise"
     for name, value in CONTENT["pixels"][case].items():
-        assert METRICS[name].build(Setup())(*tensors(case)).item() == pytest.approx(value, rel=1e-6), name
+        assert METRICS[name].build(Setup())(*tensors(case)).item() == pytest.approx(value, rel=1e-4), name
 
 
 @pytest.mark.data

@@ -33,9 +33,7 @@ def row(method, *values, **more):
 def test_interval_agrees_with_scipy():
     values = rng(3).normal(30, 2, size=60)
     ours = mean_interval(values, generator=rng(), resamples=20000)
-    theirs = bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=20000, rng=rng(1)
-    ).confidence_interval
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=20000, rng=rng(1)).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
 

@@ -98,9 +98,7 @@ def test_sc_is_zero_where_the_result_smooths_back_to_the_input():
     consistent = smooth_consistency(truth, given_picture, l0).item()
     identity = smooth_consistency(given_picture, given_picture, l0).item()
     assert consistent < 0.5  # the truth is a multiple of 1/255 already; only the clamp differs
-    assert identity > 10 * max(
-        consistent, 0.1
-    )  # L0 is not idempotent: handing the input back is not consistent
+    assert identity > 10 * max(consistent, 0.1)  # L0 is not idempotent: handing the input back is not consistent
 
 
 def test_sc_rounds_the_result_to_eight_bits_and_counts_grey_levels():

@@ -35,9 +35,7 @@ def skimage_ssim(a: np.ndarray, b: np.ndarray) -> float:
 def test_both_agree_with_scikit_image(name, noise):
     a, b = pair(name, noise)
     assert ssim(tensor(a), tensor(b)).item() == pytest.approx(skimage_ssim(a, b), abs=1e-9)
-    assert psnr(tensor(a), tensor(b)).item() == pytest.approx(
-        peak_signal_noise_ratio(a, b, data_range=1), abs=1e-9
-    )
+    assert psnr(tensor(a), tensor(b)).item() == pytest.approx(peak_signal_noise_ratio(a, b, data_range=1), abs=1e-9)
 
 
 def test_float32_input_is_as_good_as_float64():
@@ -80,9 +78,7 @@ def test_symmetric_bounded_and_the_same_one_by_one(seed, n, h, w):
         together = metric(a, b)
         assert together.shape == (n,)
         torch.testing.assert_close(together, metric(b, a))
-        torch.testing.assert_close(
-            together, torch.cat([metric(a[i : i + 1], b[i : i + 1]) for i in range(n)])
-        )
+        torch.testing.assert_close(together, torch.cat([metric(a[i : i + 1], b[i : i + 1]) for i in range(n)]))
     assert ssim(a, b).abs().max() <= 1
     torch.testing.assert_close(ssim(a, a), torch.ones(n, dtype=torch.float64))
 

@@ -68,6 +68,21 @@ def test_kernel_distance_is_the_unbiased_estimate_written_out():
     assert kernel_distance(a, b) == pytest.approx(within_a + within_b - 2 * across)
 
 
+def test_pairs_bias_the_plain_estimate_and_not_the_paired_one():
+    rng = np.random.default_rng(5)
+    plain, paired = [], []
+    for _ in range(200):
+        content = rng.normal(size=(8, 6))
+        a, b = (content + 0.3 * rng.normal(size=content.shape) for _ in range(2))
+        plain.append(kernel_distance(a, b))
+        paired.append(kernel_distance(a, b, paired=True))
+    assert np.mean(plain) < -3 * np.std(plain) / np.sqrt(200)
+    assert abs(np.mean(paired)) < 3 * np.std(paired) / np.sqrt(200)
+    assert kernel_distance(a, a, paired=True) == 0
+    with pytest.raises(SettingError, match="as many"):
+        kernel_distance(a, b[:-1], paired=True)
+
+
 @pytest.mark.parametrize("metric", [frechet_distance, kernel_distance])
 def test_sets_that_cannot_be_compared(metric):
     for a, b in [

@@ -58,9 +58,7 @@ class TestSqueezeNet11:
         net = SqueezeNet11()
         grey = torch.tensor([123.0, 117.0, 104.0]).view(1, 3, 1, 1).expand(1, 3, 20, 20) / 255
         (found,) = net(grey, ["conv1"])
-        torch.testing.assert_close(
-            found, net.conv1.bias.relu().view(1, -1, 1, 1).expand_as(found), atol=1e-4, rtol=0
-        )
+        torch.testing.assert_close(found, net.conv1.bias.relu().view(1, -1, 1, 1).expand_as(found), atol=1e-4, rtol=0)
 
     def test_the_smallest_picture_works_and_a_smaller_one_is_refused(self):
         net = SqueezeNet11()
@@ -77,9 +75,7 @@ class TestSqueezeNet11:
         net = load_squeezenet11(squeezenet_file, sha256=sha256(squeezenet_file))
         assert not any(p.requires_grad for p in net.parameters())
         with np.load(squeezenet_file) as arrays:
-            assert torch.equal(
-                net.fire4.squeeze1x1.weight, torch.from_numpy(arrays["fire4.squeeze1x1.weight"])
-            )
+            assert torch.equal(net.fire4.squeeze1x1.weight, torch.from_numpy(arrays["fire4.squeeze1x1.weight"]))
         x = torch.rand(1, 3, 32, 32, requires_grad=True)
         net(x, ["fire3"])[0].sum().backward()  # a loss needs the gradient of the picture
         assert x.grad.abs().sum() > 0
@@ -158,9 +154,7 @@ def test_published_weights_give_the_published_activations(data_root):
         pytest.skip("needs pretrained weights: set RESTAURO_FEATURES to their folder")
     from PIL import Image
 
-    pixels = (
-        np.asarray(Image.open(data_root / "natural/bench/set5/img_002.png").convert("RGB"), np.float32) / 255
-    )
+    pixels = np.asarray(Image.open(data_root / "natural/bench/set5/img_002.png").convert("RGB"), np.float32) / 255
     top, left = ((side - 227) // 2 for side in pixels.shape[:2])
     x = torch.from_numpy(pixels[top : top + 227, left : left + 227]).permute(2, 0, 1)[None]
     found = load_squeezenet11(Path(folder) / SQUEEZENET11_FILE)(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from itertools import product
 
 import numpy as np
 import pyvips
@@ -131,15 +132,33 @@ _TEXT = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78
 _COMMON = {b"desc": _TEXT, b"cprt": b"text\0\0\0\0none\0", b"wtpt": _xyz(0.9505, 1.0, 1.0891)}
 
 
-def adobe_rgb(curve: bytes | None = None) -> bytes:
-    """A profile with the primaries of Adobe RGB (1998), by default with its gamma."""
+ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+DISPLAY_P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+
+
+def matrix_profile(curve: bytes | None = None, primaries: tuple[tuple[float, ...], ...] = ADOBE_RGB) -> bytes:
+    """A display profile: by default Adobe RGB (1998)."""
     curve = curve or gamma_curve(563 / 256)
-    columns = {
-        b"rXYZ": _xyz(0.60974, 0.31111, 0.01947),
-        b"gXYZ": _xyz(0.20528, 0.62567, 0.06087),
-        b"bXYZ": _xyz(0.14919, 0.06322, 0.74457),
-    }
+    columns = {name: _xyz(*column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
     return _profile(b"RGB ", _COMMON | columns | {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve})
+
+
+def parametric_curve(kind: int, *numbers: float) -> bytes:
+    fixed = (round(number * 65536) for number in numbers)
+    return b"para\0\0\0\0" + struct.pack(f">HH{len(numbers)}i", kind, 0, *fixed)
+
+
+SRGB_CURVE = parametric_curve(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def lut_profile() -> bytes:
+    """An RGB profile built on tables (``mft2``) that hold an identity from RGB to Lab, number for number."""
+    unit = [65536 if i % 4 == 0 else 0 for i in range(9)]
+    ramp = struct.pack(">2H", 0, 65535) * 3
+    corners = b"".join(struct.pack(">3H", *(65280 * v for v in corner)) for corner in product((0, 1), repeat=3))
+    table = b"mft2\0\0\0\0" + bytes((3, 3, 2, 0)) + struct.pack(">9iHH", *unit, 2, 2) + ramp + corners + ramp
+    made = _profile(b"RGB ", _COMMON | dict.fromkeys((b"A2B0", b"A2B1", b"B2A0", b"B2A1"), table))
+    return made[:20] + b"Lab " + made[24:]
 
 
 def grey_gamma(gamma: float = 1.8) -> bytes:
@@ -186,8 +205,8 @@ def small_tiff(
     directory_at = raw_at + len(raw) + len(raw) % 2
     rows = [
         (256, 4, 1, width), (257, 4, 1, height), (258, 3, bands, depth_at if len(depth) > 4 else depth),
-        (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, raw_at), (277, 3, 1, bands), (278, 4, 1, height),
-        (279, 4, 1, len(raw)), (284, 3, 1, 1), (339, 3, 1, form),
+        (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, raw_at), (277, 3, 1, bands), (278, 4, 1,
+        height), (279, 4, 1, len(raw)), (284, 3, 1, 1), (339, 3, 1, form),
     ]  # fmt: skip
     if extra:
         rows.append((338, 3, len(extra), extra_at if len(more) > 4 else more))

@@ -68,10 +68,8 @@ def test_avif_keeps_exif_xmp_and_profile():
     assert read(encode(again)).source.xmp == source.source.xmp
 
 
-@pytest.mark.parametrize("kind", CARRIERS)
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])  # in a TIFF it is the directory, which is written anew
 def test_exif_of_a_file_of_the_same_kind_is_untouched_byte_for_byte(kind):
-    if kind == "tiff":
-        pytest.skip("a TIFF's EXIF is its directory, which is written anew")
     block = odd.exif(1)
     picture = read(odd.saved(odd.scene(), kind.upper(), exif=block))
     assert picture.source.exif == block[6:]
@@ -119,9 +117,9 @@ def test_png_text_survives_in_any_script():
 
 
 def test_compressed_text_cannot_be_a_bomb():
-    bomb = b"Comment\0\0" + zlib.compress(bytes(200 << 20), 9)
+    bomb = b"Comment\0\0" + zlib.compress(bytes(40 << 20))
     picture = read(odd.with_png_chunk(odd.saved(odd.scene(), "PNG"), b"zTXt", bomb))
-    assert len(picture.source.text[0][1]) <= 64 << 20
+    assert len(picture.source.text[0][1]) <= 16 << 20
 
 
 def test_exif_that_imagemagick_hid_in_text_is_found():

@@ -241,7 +241,7 @@ def test_odd_tiff_layouts(options):
 
 
 def test_one_bit_tiff():
-    image = Image.fromarray((odd.scene(20, 30)[..., 0] > 128))
+    image = Image.fromarray(odd.scene(20, 30)[..., 0] > 128)
     picture = read(odd.saved(image, "TIFF", compression="group4"))
     assert (picture.source.coded_bits, picture.source.tiff_compression) == (1, 4)
     again = read(encode(picture))

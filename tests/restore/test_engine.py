@@ -205,9 +205,7 @@ def test_out_of_memory_in_the_middle_leaves_no_trace_of_the_larger_tiles():
 def test_out_of_memory_at_the_floor_is_one_clear_line():
     net = hungry(1, MemoryError())
     with pytest.raises(EngineError) as caught:
-        run(
-            net, Facts(halo_px=4), noise(300, 300), EngineSettings(device="cpu", min_tile_px=50), name="a.png"
-        )
+        run(net, Facts(halo_px=4), noise(300, 300), EngineSettings(device="cpu", min_tile_px=50), name="a.png")
     assert str(caught.value) == (
         "a.png: found no memory for a tile of 50 px, wanted 300 x 300 px in tiles of at least 50 px; "
         "free some memory, lower min_tile_px, or take a smaller network"
@@ -239,9 +237,7 @@ def test_the_limit_chooses_the_tiles():
 def test_a_limit_below_the_smallest_tile_says_what_is_needed():
     facts = Facts(halo_px=10, bytes_per_px=1000)
     net = Wrapped(lambda x, _: x)
-    with pytest.raises(
-        EngineError, match=r"a\.png: found a memory limit of 4 MiB, wanted at least 9 MiB for 400 x"
-    ):
+    with pytest.raises(EngineError, match=r"a\.png: found a memory limit of 4 MiB, wanted at least 9 MiB for 400 x"):
         run(net, facts, noise(400, 400), EngineSettings(device="cpu", memory_limit=2**22), name="a.png")
     assert net.shapes == []
 
@@ -291,9 +287,7 @@ def test_a_tile_that_is_not_finite_in_bfloat16_is_computed_again_and_reported():
     pixels = noise(200, 200)
     net = fragile({2, 5})
     made = run(net, BOTH, pixels, tiled(64, precision="bfloat16"))
-    assert made.notes == (
-        f"non-finite output in bfloat16 for 2 of {made.tiles} tiles: computed again in float32",
-    )
+    assert made.notes == (f"non-finite output in bfloat16 for 2 of {made.tiles} tiles: computed again in float32",)
     assert len(net.shapes) == made.tiles + 2
     np.testing.assert_allclose(made.pixels, pixels, rtol=0, atol=1e-6)
 
@@ -328,9 +322,7 @@ def test_automatic_precision_is_the_first_that_the_device_is_fast_in(monkeypatch
 
 
 def test_a_precision_the_network_was_not_measured_in_is_noted():
-    made = run(
-        conv_stack(), Facts(halo_px=3), noise(9, 9), EngineSettings(device="cpu", precision="bfloat16")
-    )
+    made = run(conv_stack(), Facts(halo_px=3), noise(9, 9), EngineSettings(device="cpu", precision="bfloat16"))
     assert made.notes == ("bfloat16 was asked for, and this network was not measured in it",)
 
 
@@ -393,15 +385,11 @@ def test_a_network_in_training_mode_is_refused_even_if_only_a_part_is():
 
 
 def test_a_network_that_changes_the_size_is_refused():
-    with pytest.raises(
-        EngineError, match=r"found a result of shape \[1, 3, 4, 4\] for a tile of \[1, 3, 8, 8\]"
-    ):
+    with pytest.raises(EngineError, match=r"found a result of shape \[1, 3, 4, 4\] for a tile of \[1, 3, 8, 8\]"):
         run(nn.AvgPool2d(2).eval(), Facts(), noise(8, 8), CPU)
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("shapes cannot be multiplied"), KeyError("k"), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), KeyError("k"), KeyboardInterrupt()])
 def test_any_other_error_of_the_network_comes_through_as_it_is(error):
     def forward(x, call):
         if call == 3:
@@ -420,9 +408,7 @@ def test_any_other_error_of_the_network_comes_through_as_it_is(error):
 
 def test_progress_rises_to_the_end():
     calls = []
-    made = run(
-        nn.Identity().eval(), Facts(), noise(200, 200), tiled(64), progress=lambda *call: calls.append(call)
-    )
+    made = run(nn.Identity().eval(), Facts(), noise(200, 200), tiled(64), progress=lambda *call: calls.append(call))
     assert calls == [(done, made.tiles) for done in range(1, made.tiles + 1)]
 
 

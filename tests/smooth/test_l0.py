@@ -134,9 +134,7 @@ def test_constant_stays_constant(height: int, width: int, value: float, lam: flo
 
 
 @quick
-@given(
-    st.integers(0, 10**6), st.integers(1, 16), st.integers(1, 16), st.integers(-20, 20), st.integers(-20, 20)
-)
+@given(st.integers(0, 10**6), st.integers(1, 16), st.integers(1, 16), st.integers(-20, 20), st.integers(-20, 20))
 def test_circular_shift_commutes(seed: int, height: int, width: int, down: int, right: int) -> None:
     x = noise(seed, 1, 2, height, width)
     assert psnr(l0(x.roll((down, right), (2, 3))), l0(x).roll((down, right), (2, 3))) > 150

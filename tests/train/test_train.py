@@ -144,9 +144,7 @@ def test_divergence_stops_the_run(root: Path, tmp_path: Path, monkeypatch: pytes
         train(recipe, root=root, run=tmp_path / "run")
 
 
-def test_features_without_their_weights_stop_the_run(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_features_without_their_weights_stop_the_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from restauro.errors import RestauroError
 
     monkeypatch.delenv("RESTAURO_FEATURES", raising=False)

@@ -13,7 +13,21 @@ STREAM = "-"
 
 #: Names with these endings count as pictures when a folder is walked. A file named outright is always tried.
 PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".avif",
+        ".heic",
+        ".heif",
+    }
 )
 
 
@@ -55,7 +69,9 @@ def plan(inputs: Sequence[str], output: str | None, *, made: str) -> list[Job]:
     if not inputs:
         raise UsageError("input: found nothing, wanted files, folders, globs or - ; name at least one")
     found = [item for typed in inputs for item in _expand(typed)]
-    into_folder = output not in (None, STREAM) and (len(found) > 1 or _is_folder(output) or any(Path(i).is_dir() for i in inputs))
+    into_folder = output not in (None, STREAM) and (
+        len(found) > 1 or _is_folder(output) or any(Path(i).is_dir() for i in inputs)
+    )
     if output == STREAM and len(found) > 1:
         raise UsageError(f"-o -: found {len(found)} pictures, wanted one; name a folder")
     jobs = [_job(source, relative, walked, output, into_folder, made) for source, relative, walked in found]
@@ -68,6 +84,8 @@ def _expand(typed: str) -> list[tuple[str, Path, bool]]:
     if typed == STREAM:
         return [(STREAM, Path("stdin"), False)]
     path = Path(typed)
+    if typed.startswith("-") and not path.exists():
+        raise UsageError(f"{typed}: found no such option (and no such file), wanted one of those in --help")
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
         if not files:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from restauro import __version__
 from restauro.cli.files import classical, each_picture
-from restauro.cli.options import FileOptions, parse_settings
+from restauro.cli.options import FileOptions, Inputs, parse_settings
 from restauro.errors import UsageError
 from restauro.picture import Picture
 from restauro.restore.outcome import Restored
@@ -20,7 +20,7 @@ from restauro.restore.verbs import degrade as degrade_picture
 
 def degrade(
     law: str,
-    *inputs: str,
+    *inputs: Inputs,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     seed: int = 0,
     files: FileOptions = FileOptions(),

@@ -38,7 +38,9 @@ def demo(folder: str = "restauro-demo", *, model: str = "desmooth-general") -> i
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RestauroError(f"{target}: found {error.strerror}, wanted a folder for the pictures; name another") from None
+        raise RestauroError(
+            f"{target}: found {error.strerror}, wanted a folder for the pictures; name another"
+        ) from None
     original = from_array(astronaut(), name="astronaut")
     # 8 bits in between, as a file would have: the network gets what a person would give it.
     flat = smooth(original, "l0", lam=0.02)

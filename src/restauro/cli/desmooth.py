@@ -7,14 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from restauro.cli.files import each_picture
-from restauro.cli.options import EngineOptions, FileOptions
+from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.models import find
 from restauro.picture import read
 from restauro.restore.verbs import desmooth as desmooth_picture
 
 
 def desmooth(
-    *inputs: str,
+    *inputs: Inputs,
     model: Annotated[str, Parameter(name=["--model", "-m"])] = "desmooth-general",
     strength: float = 1.0,
     mask: str | None = None,

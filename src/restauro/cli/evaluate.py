@@ -20,7 +20,7 @@ def evaluate(
     *,
     restored: str | None = None,
     truth: str | None = None,
-    input: str | None = None,
+    input_: Annotated[str | None, Parameter(name="--input")] = None,
     model: str | None = None,
     recipe: str | None = None,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
@@ -39,7 +39,7 @@ def evaluate(
     ----------
     restored, truth
         Two folders; pictures are matched by name, never by position.
-    input
+    input_
         A third folder, for the identity row: what the degraded pictures score by themselves.
     model, recipe
         A model (or a .safetensors file) and the recipe whose validation pictures are used.
@@ -57,7 +57,7 @@ def evaluate(
             raise UsageError("evaluate: found --restored without --truth, wanted both folders")
         from restauro.metrics.evaluate import evaluate_folders
 
-        tables = {"": evaluate_folders(Path(restored), Path(truth), None if input is None else Path(input))}
+        tables = {"": evaluate_folders(Path(restored), Path(truth), None if input_ is None else Path(input_))}
     else:
         if recipe is None or root is None or model is None:
             raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")

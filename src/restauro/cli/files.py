@@ -34,7 +34,7 @@ def each_picture(inputs: Sequence[str], files: FileOptions, *, made: str, change
         raise UsageError("--json: found a picture going to stdout too, wanted one of both; name a file with -o")
     if files.dry_run:
         for job in jobs:
-            _line(job.skip and f"{job.source}: skipped, {job.skip}" or f"{job.source} -> {job.target}")
+            _line(f"{job.source}: skipped, {job.skip}" if job.skip else f"{job.source} -> {job.target}")
         return 0
     done = failed = 0
     with _bar(sum(not job.skip for job in jobs)) as advance:
@@ -140,7 +140,8 @@ def _bar(pictures: int) -> Iterator[Progress]:
         yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:

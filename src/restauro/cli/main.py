@@ -21,13 +21,22 @@ if TYPE_CHECKING:
 
 #: verb -> (module:function, what it does in one line)
 VERBS: dict[str, tuple[str, str]] = {
-    "demo": ("restauro.cli.demo:demo", "smooth a photograph that comes with the installation, and restore it"),
+    "demo": (
+        "restauro.cli.demo:demo",
+        "smooth a photograph that comes with the installation, and restore it",
+    ),
     "smooth": ("restauro.cli.smooth:smooth", "remove texture, keep structure"),
     "desmooth": ("restauro.cli.desmooth:desmooth", "give a smoothed picture its detail back"),
-    "degrade": ("restauro.cli.degrade:degrade", "make a picture worse by a known law, and write down what was done"),
+    "degrade": (
+        "restauro.cli.degrade:degrade",
+        "make a picture worse by a known law, and write down what was done",
+    ),
     "models": ("restauro.cli.models:models", "list the models, or show one: facts, terms, scores"),
     "train": ("restauro.cli.train:train", "train a network from a recipe and a folder of pictures"),
-    "evaluate": ("restauro.cli.evaluate:evaluate", "score restored pictures, or a model on its validation pictures"),
+    "evaluate": (
+        "restauro.cli.evaluate:evaluate",
+        "score restored pictures, or a model on its validation pictures",
+    ),
     "completion": ("restauro.cli.main:completion", "print a shell completion script"),
 }
 
@@ -112,9 +121,15 @@ def _call(verb: str, tokens: Sequence[str]) -> int:
 
 
 def _app(verb: str) -> App:
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
-    return App(name=f"restauro {verb}", default_command=_function(verb), help_format="plaintext", version_flags=())
+    return App(
+        name=f"restauro {verb}",
+        default_command=_function(verb),
+        default_parameter=Parameter(negative=()),  # --force has no --no-force
+        help_format="plaintext",
+        version_flags=(),
+    )
 
 
 def _function(verb: str) -> Callable[..., Any]:
@@ -125,7 +140,8 @@ def _function(verb: str) -> Callable[..., Any]:
 
 def _help() -> str:
     rows = "\n".join(f"  {verb:<11}{text}" for verb, (_, text) in VERBS.items())
-    return f"Usage: restauro VERB [OPTIONS]\n\nTakes detail out of pictures and puts it back.\n\nVerbs:\n{rows}\n\n{EPILOGUE}"
+    usage = "Usage: restauro VERB [OPTIONS]\n\nTakes detail out of pictures and puts it back."
+    return f"{usage}\n\nVerbs:\n{rows}\n\n{EPILOGUE}"
 
 
 def _say(text: str) -> None:

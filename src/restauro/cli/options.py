@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,12 +11,16 @@ from restauro.errors import UsageError
 from restauro.restore.engine import EngineSettings
 
 
+#: Pictures to do. A lone hyphen is stdin, so hyphens must pass here; restauro.batch.walk refuses unknown options.
+Inputs = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class FileOptions:
     """Where results go and how they are written."""
 
-    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None
+    output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None
     "File, folder (mirrored) or - for stdout; without it beside the input as NAME.<done>.EXT."
     format: str | None = None
     "png, jpeg, webp, tiff, bmp, gif, avif; without it by the output's name."
@@ -41,7 +45,7 @@ class EngineOptions:
 
     device: str = "auto"
     "auto, cpu, cuda, mps."
-    precision: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     "auto, float32 or bfloat16."
     memory: str | None = None
     "Memory limit, for example 4G or 800M; without it half of what is free."

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from restauro.cli.files import classical, each_picture
-from restauro.cli.options import FileOptions, parse_settings
+from restauro.cli.options import FileOptions, Inputs, parse_settings
 from restauro.picture import Picture, read
 from restauro.restore.outcome import Restored
 from restauro.restore.verbs import Progress
@@ -15,7 +15,7 @@ from restauro.restore.verbs import smooth as smooth_picture
 
 
 def smooth(
-    *inputs: str,
+    *inputs: Inputs,
     method: Annotated[str, Parameter(name=["--method", "-m"])] = "l0",
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     strength: float = 1.0,

@@ -11,7 +11,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
-from restauro.train.loop import Progress, train as run_training
+from restauro.train.loop import Progress
+from restauro.train.loop import train as run_training
 from restauro.train.recipe import read_recipe
 
 

@@ -47,9 +47,7 @@ def _read_path(name: str) -> bytes:
     except FileNotFoundError:
         raise PictureError(name, "no such file", "a picture file", "check the name") from None
     except PermissionError:
-        raise PictureError(
-            name, "a file you may not read", "a readable file", "change its permissions"
-        ) from None
+        raise PictureError(name, "a file you may not read", "a readable file", "change its permissions") from None
     except MemoryError:
         raise PictureError(name, "a file too big for memory", "a picture file", "check the name") from None
     except (OSError, ValueError) as error:
@@ -70,13 +68,9 @@ def check_target(path: str | os.PathLike[str], *, force: bool = False) -> Path:
         if target.is_dir():
             raise PictureError(name, "a directory", "a file name", "add a file name to it")
         if not target.parent.is_dir():
-            raise PictureError(
-                name, "no such directory", "an existing directory", f"create {target.parent} first"
-            )
+            raise PictureError(name, "no such directory", "an existing directory", f"create {target.parent} first")
         if target.exists() and not force:
-            raise PictureError(
-                name, "a file that exists already", "a new name", "choose another name; needs --force"
-            )
+            raise PictureError(name, "a file that exists already", "a new name", "choose another name; needs --force")
     except (OSError, ValueError) as error:
         raise _unwritable(name, error) from None
     return target
@@ -85,8 +79,9 @@ def check_target(path: str | os.PathLike[str], *, force: bool = False) -> Path:
 def write_bytes(data: bytes, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write ``data`` to ``path`` so that the path holds either all of it or what it held before.
 
-    The bytes go to a temporary name in the same directory, are flushed to the disk (``fsync``) and renamed. Whatever
-    fails, the temporary file is removed. A symbolic link is followed: the file behind it is replaced.
+    The bytes go to a temporary name in the same directory, are flushed to the disk (``fsync``) and renamed.
+    Whatever fails, the temporary file is removed. A symbolic link is followed: the file behind it is
+    replaced.
 
     Parameters
     ----------
@@ -95,8 +90,8 @@ def write_bytes(data: bytes, path: str | os.PathLike[str], *, force: bool = Fals
     path
         Where it goes.
     force
-        Replace an existing file (its permissions are kept). Without it an existing file is refused, also one that
-        appears while the bytes are being written.
+        Replace an existing file (its permissions are kept). Without it an existing file is refused, also one
+        that appears while the bytes are being written.
 
     Returns
     -------
@@ -110,9 +105,9 @@ def write_bytes(data: bytes, path: str | os.PathLike[str], *, force: bool = Fals
     """
     target = check_target(path, force=force)
     name = os.fspath(path)
-    real = Path(os.path.realpath(target))
-    temporary = real.with_name(f".restauro-{secrets.token_hex(6)}.part")
     try:
+        real = Path(os.path.realpath(target))
+        temporary = real.with_name(f".restauro-{secrets.token_hex(6)}.part")
         try:
             _fill(temporary, data)
             _settle(temporary, real, force=force)
@@ -122,7 +117,7 @@ def write_bytes(data: bytes, path: str | os.PathLike[str], *, force: bool = Fals
         raise PictureError(
             name, "a file that appeared meanwhile", "a new name", "choose another name; needs --force"
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(name, error) from None
     return target
 
@@ -158,15 +153,12 @@ def _settle(temporary: Path, real: Path, *, force: bool) -> None:
 def _unwritable(name: str, error: OSError | ValueError) -> PictureError:
     code = getattr(error, "errno", None)
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return PictureError(
-            name, "a full disk", "room for the result", "free some space or choose another disk"
-        )
+        return PictureError(name, "a full disk", "room for the result", "free some space or choose another disk")
     if code == errno.EFBIG:
         return PictureError(name, "a file size limit", "room for the result", "raise the limit (ulimit -f)")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return PictureError(
-            name, "a place you may not write to", "a writable directory", "choose another directory"
-        )
+        return PictureError(name, "a place you may not write to", "a writable directory", "choose another directory")
+
     return PictureError(name, _reason(error), "a writable target", "check the path and the disk")
 
 

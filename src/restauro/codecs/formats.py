@@ -59,7 +59,8 @@ FORMATS: Final = {
         Format("bmp", (".bmp", ".dib"), grey=True, palette=True, keeps=("dpi",)),
         Format("gif", (".gif",), grey=True, palette=True, alpha="binary"),
         Format("avif", (".avif",), 12, alpha="full", keeps=_ALL[:3], max_side_px=16_384, quality=80),
-        Format("heic", (".heic", ".heif", ".hif"), 10, grey=True, alpha="full", keeps=_ALL[:3], max_side_px=16_384,
+        Format("heic", (".heic", ".heif", ".hif"), 10, grey=True, alpha="full", keeps=_ALL[:3],
+        max_side_px=16_384,
                quality=85),
     )
 }  # fmt: skip
@@ -69,6 +70,12 @@ _BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "avif"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
 }
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"II+\0", "tiff"), (b"MM\0+", "tiff"),
+    (b"GIF87a", "gif"), (b"GIF89a", "gif"),
+)  # fmt: skip
 # What people hand over by mistake, by its first bytes.
 _STRANGERS: Final = (
     (b"%PDF", "a PDF document"),
@@ -120,9 +127,7 @@ def of_suffix(path: str | os.PathLike[str]) -> Format:
         if suffix in candidate.suffixes:
             return candidate
     found = f"the suffix {suffix!r}" if suffix else "a name without suffix"
-    raise PictureError(
-        os.fspath(path), found, ".png, .jpg, .webp, .tif, .bmp, .gif, .avif or .heic", "change the name"
-    )
+    raise PictureError(os.fspath(path), found, ".png, .jpg, .webp, .tif, .bmp, .gif, .avif or .heic", "change the name")
 
 
 def identify(name: str, data: bytes) -> Format:
@@ -142,20 +147,13 @@ def identify(name: str, data: bytes) -> Format:
 
 def _magic(data: bytes) -> str | None:
     head = data[:16]
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif"
     # "BM" alone also begins words; a bitmap goes on with the size of one of its headers.
-    if head[:2] == b"BM" and data[14:18] in {
-        size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)
-    }:
+    if head[:2] == b"BM" and data[14:18] in {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}:
         return "bmp"
     return _boxed(data) if head[4:8] == b"ftyp" else None
 
@@ -172,11 +170,7 @@ def _stranger(data: bytes) -> str:
             return found
     try:
         text = (
-            data[:4096]
-            .decode("utf-8", "strict" if len(data) <= 4096 else "ignore")
-            .lstrip("\ufeff")
-            .lstrip()
-            .lower()
+            data[:4096].decode("utf-8", "strict" if len(data) <= 4096 else "ignore").lstrip("\ufeff").lstrip().lower()
         )
     except UnicodeDecodeError:
         return "an unknown kind of file"
@@ -186,11 +180,7 @@ def _stranger(data: bytes) -> str:
         return "a web page (HTML)"
     if text.startswith("version https://git-lfs"):
         return "a Git LFS pointer instead of the file"
-    return (
-        "text"
-        if all(letter.isprintable() or letter.isspace() for letter in text)
-        else "an unknown kind of file"
-    )
+    return "text" if all(letter.isprintable() or letter.isspace() for letter in text) else "an unknown kind of file"
 
 
 def max_side(name: str, width: int, height: int, target: Format) -> None:

@@ -21,9 +21,7 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
     image = vips.load(name, data, "gif", max_pixels)
     samples = vips.samples(name, image, "gif")
     frames = vips.field(image, "n-pages") or 1
-    source = Source(
-        name, "gif", "palette", lossless=True, notes=(f"first frame of {frames}",) if frames > 1 else ()
-    )
+    source = Source(name, "gif", "palette", lossless=True, notes=(f"first frame of {frames}",) if frames > 1 else ())
     grey = samples.shape[-1] < 3
     return Decoded(Raster(samples, 8, "grey" if grey else "rgb", samples.shape[-1] in (2, 4)), source)
 

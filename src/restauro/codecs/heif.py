@@ -1,12 +1,14 @@
 """AVIF by libvips, HEIC by the optional pillow-heif (its HEVC encoder is GPL, so it is an extra).
 
-Source: ISO/IEC 23008-12 (items and properties), AV1 in ISOBMFF 1.3 (``av1C``), ITU-T H.273 (colour code points). The file's
-own rotation is applied by the decoder; EXIF orientation says nothing here and is reset.
+Source: ISO/IEC 23008-12 (items and properties), AV1 in ISOBMFF 1.3 (``av1C``), ITU-T H.273 (colour code
+points). The file's own rotation is applied by the decoder; EXIF orientation says nothing here and is reset.
 """
 
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,8 +31,10 @@ def decode_avif(name: str, data: bytes, max_pixels: int) -> Decoded:
     PictureError
         The file is damaged, too large, or HDR.
     """
-    image = vips.load(name, data, "heif", max_pixels)
     facts = _properties(data)
+    for width, height in facts["sizes"]:
+        check_size(name, width, height, max_pixels)
+    image = vips.load(name, data, "heif", max_pixels)
     icc = vips.blob(image, "icc-profile-data")
     if icc is None and facts.get("primaries") is not None:
         icc = profile.of_code_points(name, facts["primaries"], facts["transfer"])
@@ -123,7 +127,8 @@ def encode_heic(raster: Raster, source: Source, quality: int | None) -> bytes:
     extras = {"icc_profile": raster.icc, "exif": source.exif and b"Exif\0\0" + source.exif, "xmp": source.xmp}
     module.encode(
         mode, (width, height), np.ascontiguousarray(_shifted(raster)).tobytes(), buffer,
-        quality=asked, chroma=420 if _subsampled(source, asked) else 444, **{k: v for k, v in extras.items() if v},
+        quality=asked, chroma=420 if _subsampled(source, asked) else 444, **{k: v for k, v in extras.items()
+        if v},
     )  # fmt: skip
     return buffer.getvalue()
 
@@ -155,23 +160,28 @@ def _subsampled(source: Source, quality: int) -> bool:
 
 
 def _properties(data: bytes) -> dict[str, Any]:
-    """Colour code points, subsampling and greyness from the item properties in the ``meta`` box."""
+    """Sizes, colour code points, subsampling and greyness from the item properties in the ``meta`` box."""
     meta = _meta(data)
     facts: dict[str, Any] = {}
     at = meta.find(b"colrnclx")
     if at >= 0:
         facts["primaries"] = int.from_bytes(meta[at + 8 : at + 10], "big")
         facts["transfer"] = int.from_bytes(meta[at + 10 : at + 12], "big")
-    codings = []
-    at = meta.find(b"av1C")
-    while at >= 0:
-        codings.append(meta[at + 6])
-        at = meta.find(b"av1C", at + 4)
+    facts["sizes"] = [struct.unpack(">II", box[4:12]) for box in _boxes(meta, b"ispe") if len(box) >= 12]
+    codings = [box[2] for box in _boxes(meta, b"av1C") if len(box) > 2]
     colour = [flags for flags in codings if not flags & 0x10]  # monochrome items are alpha or depth
     facts["grey"] = bool(codings) and not colour
     if colour:
         facts["subsampling"] = {0: "4:4:4", 8: "4:2:2", 12: "4:2:0"}.get(colour[0] & 0x0C)
     return facts
+
+
+def _boxes(meta: bytes, kind: bytes) -> Iterator[bytes]:
+    """What follows the name of each property box of this kind, 16 bytes of it."""
+    at = meta.find(kind)
+    while at >= 0:
+        yield meta[at + 4 : at + 20]
+        at = meta.find(kind, at + 4)
 
 
 def _meta(data: bytes) -> bytes:

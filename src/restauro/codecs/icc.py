@@ -1,8 +1,9 @@
 """Matrix and grey ICC profiles in float: exact, unclipped and invertible, which 8 and 16 bit transforms are not.
 
-A display profile is a curve for each channel and a 3x3 matrix to CIE XYZ at D50 (ICC.1:2022, section 8.3.3 and annex F.3);
-a grey one is a single curve (section 8.3.4, F.2). Colours outside sRGB become values outside 0..1, so nothing is lost on the
-way in. Profiles built on tables (most printers, all CMYK) are not handled here.
+A display profile is a curve for each channel and a 3x3 matrix to CIE XYZ at D50 (ICC.1:2022, section 8.3.3
+and annex F.3); a grey one is a single curve (section 8.3.4, F.2). Colours outside sRGB become values outside
+0..1, so nothing is lost on the way in. Profiles built on tables (most printers, all CMYK) are not handled
+here.
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ class Curve:
         """Device values to linear light."""
         size = np.abs(encoded)
         if self.table is not None:
-            grid = np.linspace(0.0, 1.0, len(self.table))
-            return np.copysign(np.interp(size, grid, self.table).astype(np.float32), encoded)
+            place = np.minimum(size, 1) * np.float32(len(self.table) - 1)
+            low = np.minimum(place.astype(np.int32), len(self.table) - 2)
+            start, step = self.table[:-1].astype(np.float32), np.diff(self.table).astype(np.float32)
+            return np.copysign(start[low] + step[low] * (place - low), encoded)
         above = np.maximum(np.float32(self.a) * size + np.float32(self.b), 0)
         curved = above if self.g == 1.0 else np.power(above, np.float32(self.g))
         low = np.float32(self.c) * size + np.float32(self.f)
@@ -81,9 +84,7 @@ class Curve:
         curved = (curved - np.float32(self.b)) / np.float32(self.a)
         knee = max(self.a * self.d + self.b, 0.0) ** self.g + self.e
         low = (size - np.float32(self.f)) / np.float32(self.c) if self.c else np.full_like(size, self.d)
-        return np.copysign(
-            np.where(size >= np.float32(knee), curved, np.minimum(low, np.float32(self.d))), linear
-        )
+        return np.copysign(np.where(size >= np.float32(knee), curved, np.minimum(low, np.float32(self.d))), linear)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ class MatrixProfile:
 
 
 def mixed(matrix: NDArray[np.float32], light: Floats) -> Floats:
-    """``light @ matrix.T`` over the last axis, written out: a BLAS product with three columns is several times slower."""
+    """``light @ matrix.T`` over the last axis, written out: BLAS is several times slower at three columns."""
     out = np.empty_like(light)
     for c, row in enumerate(matrix):
         out[..., c] = row[0] * light[..., 0]
@@ -127,7 +128,7 @@ def mixed(matrix: NDArray[np.float32], light: Floats) -> Floats:
 
 
 def space(icc: bytes | None) -> str:
-    """Colour space of the device side: ``"RGB"``, ``"GRAY"``, ``"CMYK"``, ``"Lab"``, ...; empty when it is no profile."""
+    """Colour space of the device side, such as ``"RGB"``, ``"GRAY"``, ``"CMYK"``; empty when this is no profile."""
     if not icc or len(icc) < 132 or icc[36:40] != b"acsp":
         return ""
     return icc[16:20].decode("latin-1").strip()
@@ -157,9 +158,7 @@ def _parse(icc: bytes) -> MatrixProfile:
         raise IccError("a profile with tables")
     if space(icc) == "GRAY":
         return MatrixProfile((_curve(tags[b"kTRC"]),), np.ones((1, 1), np.float32))
-    columns = [
-        np.array(struct.unpack_from(">3i", tags[name], 8)) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")
-    ]
+    columns = [np.array(struct.unpack_from(">3i", tags[name], 8)) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     matrix = XYZ_TO_SRGB @ np.stack(columns, axis=1)
     if abs(np.linalg.det(matrix)) < 1e-6:
         raise IccError("a matrix without inverse")

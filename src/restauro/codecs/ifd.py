@@ -1,6 +1,7 @@
 """Image file directories: the tags of TIFF files and of EXIF, which is a TIFF file without a picture.
 
-Source: TIFF 6.0, section 2 (directories, types); BigTIFF for 64-bit offsets; Exif 2.32, section 4.6.3 (sub-directories).
+Source: TIFF 6.0, section 2 (directories, types); BigTIFF for 64-bit offsets; Exif 2.32, section 4.6.3
+(sub-directories).
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def directory(data: bytes, order: str, start: int, *, big: bool = False, depth: 
 
 
 def serialise(content: Directory, at: int, *, big: bool = False) -> bytes:
-    """Bytes of a directory, its children and its values, to be placed at byte ``at`` (even), where the directory begins."""
+    """Bytes of a directory, which come first, its values and its children, to be placed at byte ``at`` (even)."""
     order = content.order
     head, row, offset_code = (8, 20, "Q") if big else (2, 12, "I")
     width = struct.calcsize(offset_code)
@@ -171,9 +172,7 @@ def reordered(content: Directory, order: str) -> Directory:
     if content.order == order:
         return content
     entries = {tag: Entry(e.kind, e.count, _swapped(e)) for tag, e in content.entries.items()}
-    return Directory(
-        order, entries, {tag: reordered(child, order) for tag, child in content.children.items()}
-    )
+    return Directory(order, entries, {tag: reordered(child, order) for tag, child in content.children.items()})
 
 
 def _swapped(entry: Entry) -> bytes:

@@ -1,6 +1,7 @@
 """JPEG: segments read here, pixels by libvips, written by Pillow, which can take the source's own quantisation tables.
 
-Source: ITU-T T.81, annexes B (segments) and K (tables); JFIF 1.02; Exif 2.32, section 4.7; Adobe XMP part 3, section 1.1.3.
+Source: ITU-T T.81, annexes B (segments) and K (tables); JFIF 1.02; Exif 2.32, section 4.7; Adobe XMP part 3,
+section 1.1.3.
 """
 
 from __future__ import annotations
@@ -23,9 +24,7 @@ _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC = b"ICC_PROFILE\0"
 _IRB = b"Photoshop 3.0\0"
 _ROOM = 65_533  # bytes one segment can carry
-_ZIGZAG: Final = np.array(
-    sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))
-)
+_ZIGZAG: Final = np.array(sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8)))
 # T.81, table K.1, natural order.
 _LUMA: Final = np.array(
     [
@@ -47,9 +46,7 @@ class _Found:
     """What the segments before the first scan say."""
 
     precision: int = 8
-    components: list[tuple[int, int, int]] = field(
-        default_factory=list
-    )  # horizontal, vertical factor, table number
+    components: list[tuple[int, int, int]] = field(default_factory=list)  # horizontal, vertical factor, table number
     progressive: bool = False
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     exif: bytes | None = None
@@ -84,7 +81,8 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
         icc=icc, exif=found.exif, xmp=found.xmp, dpi=found.dpi or metadata.dpi(found.exif),
         jpeg_quality=quality_of(tables[0]) if tables else None,
         jpeg_subsampling=_subsampling(found.components),
-        jpeg_tables=tables, jpeg_progressive=found.progressive, jpeg_segments=tuple(found.carried), notes=notes,
+        jpeg_tables=tables, jpeg_progressive=found.progressive, jpeg_segments=tuple(found.carried),
+        notes=notes,
     )  # fmt: skip
     return Decoded(Raster(samples, 8, mode, alpha=False, icc=icc), source, turn)
 
@@ -104,19 +102,24 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     if source.dpi is not None:
         options["dpi"] = source.dpi
     if quality is None and source.jpeg_tables:
-        # CMYK: one table for all four inks, since the source may have stored them as luma and chroma (YCCK).
-        options["qtables"] = [list(table) for table in source.jpeg_tables[: 3 if raster.mode == "rgb" else 1]]
+        options["qtables"] = _written_tables(source, raster)
     else:
         options["quality"] = quality or FORMATS["jpeg"].quality
     if raster.mode == "rgb":
         options["subsampling"] = _written_subsampling(source, int(quality or FORMATS["jpeg"].quality))
     data = pil.saved(source.name, image, "JPEG", **options)
-    if (
-        raster.mode == "cmyk" and source.dpi is not None
-    ):  # libjpeg writes no JFIF header, which holds the dpi, for CMYK
+    if raster.mode == "cmyk" and source.dpi is not None:  # libjpeg writes no JFIF header, which holds the dpi, for CMYK
         density = struct.pack(">5sHBHHBB", b"JFIF", 0x0101, 1, *(round(v) for v in source.dpi), 0, 0)
         data = data[:2] + _segment(0xE0, density) + data[2:]
     return data
+
+
+def _written_tables(source: Source, raster: Raster) -> list[list[int]]:
+    # CMYK: one table for all four inks, since the source may have stored them as luma and chroma (YCCK).
+    luma, *chroma = [list(table) for table in source.jpeg_tables]
+    if raster.mode != "rgb" or not chroma:
+        return [luma]
+    return [luma, chroma[0]] if chroma[0] == chroma[-1] else [luma, *chroma[:2]]
 
 
 def _written_subsampling(source: Source, quality: int) -> int:
@@ -142,9 +145,7 @@ def _segments(raster: Raster, source: Source) -> bytes:
     if raster.icc:
         room = _ROOM - len(_ICC) - 2
         pieces = [raster.icc[i : i + room] for i in range(0, len(raster.icc), room)]
-        parts += [
-            _segment(0xE2, _ICC + bytes((i + 1, len(pieces))) + piece) for i, piece in enumerate(pieces)
-        ]
+        parts += [_segment(0xE2, _ICC + bytes((i + 1, len(pieces))) + piece) for i, piece in enumerate(pieces)]
     return b"".join(parts)
 
 
@@ -189,7 +190,7 @@ def _scan(name: str, data: bytes) -> _Found:
             return found
         try:
             _take(found, marker, body, data[at:end])
-        except (IndexError, struct.error):
+        except (IndexError, ValueError, struct.error):
             raise damaged(name, "JPEG", f"segment {marker:02X} is too short") from None
         at = end
     raise damaged(name, "JPEG", "it ends within its header")

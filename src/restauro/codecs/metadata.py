@@ -1,7 +1,8 @@
 """EXIF and XMP after the pixels have changed: orientation 1, the new size, no thumbnail of the old picture.
 
-EXIF is patched in place, so that everything else in it, maker notes with their absolute offsets included, stays as the
-camera wrote it. Tags: Exif 2.32, table 4 (Orientation 0x0112) and table 8 (PixelXDimension 0xA002).
+EXIF is patched in place, so that everything else in it, maker notes with their absolute offsets included,
+stays as the camera wrote it. Tags: Exif 2.32, table 4 (Orientation 0x0112) and table 8 (PixelXDimension
+0xA002).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Palettes and few-bit greys: kept where the result still fits, so that an untouched file comes back pixel for pixel."""
+"""Palettes and few-bit greys: kept where the result still fits, so an untouched file comes back pixel for pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Bytes = NDArray[np.uint8]
 
 
 def packed_bits(raster: Raster, source: Source) -> int:
-    """Bits for one grey sample: the source's 1, 2 or 4 where every value is one of its levels, else the raster's own."""
+    """Bits of a grey sample: the source's 1, 2 or 4 where every value is one of its levels, else the raster's."""
     bits = source.coded_bits
     if bits not in (1, 2, 4) or raster.mode != "grey" or raster.alpha or raster.bits != 8:
         return raster.bits
@@ -25,8 +25,8 @@ def packed_bits(raster: Raster, source: Source) -> int:
 def indexed(colour: Bytes, alpha: Bytes | None) -> tuple[Bytes, Bytes]:
     """Indices [H, W] and the palette [N, 4] (RGBA, N <= 256) of 8-bit [H, W, 3] colours.
 
-    Up to 256 different colours are kept exactly; more are reduced (median cut, or an octree when there is transparency), without
-    dithering.
+    Up to 256 different colours are kept exactly; more are reduced (median cut, or an octree when there is
+    transparency), without dithering.
     """
     opaque = np.full(colour.shape[:2], 255, np.uint8) if alpha is None else alpha
     pixels = np.ascontiguousarray(np.dstack([colour, opaque]))
@@ -49,9 +49,7 @@ def _reduced(pixels: Bytes, *, transparent: bool) -> tuple[Bytes, Bytes]:
     return np.asarray(reduced), colours
 
 
-def encoded(
-    raster: Raster, source: Source, kind: Literal["PNG", "GIF", "TIFF", "BMP"], **options: Any
-) -> bytes:
+def encoded(raster: Raster, source: Source, kind: Literal["PNG", "GIF", "TIFF", "BMP"], **options: Any) -> bytes:
     """Write an 8-bit grey or RGB raster as a palette picture with Pillow's writer ``kind``."""
     colour = np.broadcast_to(raster.colour, (*raster.samples.shape[:2], 3))
     indices, colours = indexed(colour, raster.samples[..., -1] if raster.alpha else None)

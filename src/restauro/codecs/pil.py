@@ -75,7 +75,5 @@ def opened(name: str, data: bytes, plugin: Any, kind: str, max_pixels: int) -> I
     except _DAMAGED as error:
         raise damaged(name, kind, str(error)) from None
     except MemoryError:
-        raise PictureError(
-            name, "a picture too big for memory", "a smaller one", "scale it down or cut it"
-        ) from None
+        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
     return image

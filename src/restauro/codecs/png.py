@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from restauro.codecs import metadata, palette, profile, vips
-from restauro.codecs.source import Decoded, Mode, Raster, Source, damaged
+from restauro.codecs.source import Decoded, Mode, Raster, Source, check_size, damaged
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _XMP_KEY: Final = "XML:com.adobe.xmp"
 _CARRIED: Final = (b"gAMA", b"cHRM", b"sRGB")
-_INFLATED: Final = 64 << 20  # compressed text and profiles may be bombs too
+_INFLATED: Final = 16 << 20  # compressed text and profiles may be bombs too
 _RAW_PROFILES: Final = ("Raw profile type exif", "Raw profile type APP1")
 _INCH_M: Final = 0.0254
 
@@ -33,8 +33,11 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
     if not any(kind == b"IEND" for kind, _ in chunks):
         raise damaged(name, "PNG", "the end is missing")
     first = dict(reversed(chunks))
+    if len(first.get(b"IHDR", b"")) != 13:
+        raise damaged(name, "PNG", "the header is missing")
+    width, height, coded_bits, colour_type = struct.unpack(">IIBB", first[b"IHDR"][:10])
+    check_size(name, width, height, max_pixels)
     image = vips.load(name, data, "png", max_pixels)
-    coded_bits, colour_type = first[b"IHDR"][8:10] if len(first.get(b"IHDR", b"")) == 13 else (8, 2)
     samples = vips.samples(name, image, "png")
     mode: Mode = {0: "grey", 3: "palette", 4: "grey"}.get(colour_type, "rgb")  # type: ignore[assignment]
     text = tuple(_texts(chunks))
@@ -65,14 +68,10 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     else:
         image = vips.image_of(raster.samples, raster.mode)
         bits = palette.packed_bits(raster, source)
-        plain = vips.save(
-            source.name, image, "png", keep="none", bitdepth=bits, filter="none" if bits < 8 else "all"
-        )
+        plain = vips.save(source.name, image, "png", keep="none", bitdepth=bits, filter="none" if bits < 8 else "all")
     added = _metadata_chunks(raster, source)
     head = len(_SIGNATURE) + 25  # the IHDR chunk, which comes first
-    kept = b"".join(
-        _chunk(kind, body) for kind, body in _chunks(plain) if kind in (b"PLTE", b"tRNS", b"IDAT")
-    )
+    kept = b"".join(_chunk(kind, body) for kind, body in _chunks(plain) if kind in (b"PLTE", b"tRNS", b"IDAT"))
     return plain[:head] + added + kept + _chunk(b"IEND", b"")
 
 

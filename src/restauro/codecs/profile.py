@@ -1,9 +1,9 @@
 """Between a file's own colours and sRGB: which conversion a profile asks for, and the conversion in both directions.
 
-Three kinds. *Same*: no profile, or one that is sRGB; values are only scaled, so a round trip is exact. *Matrix*: display and
-grey profiles, in float and unclipped (:mod:`restauro.codecs.icc`). *Tables*: CMYK and other profiles built on tables, through
-libvips and Little CMS, relative colorimetric, by way of CIE Lab in float, so that here too colours outside sRGB become values
-outside 0..1 instead of being cut.
+Three kinds. *Same*: no profile, or one that is sRGB; values are only scaled, so a round trip is exact.
+*Matrix*: display and grey profiles, in float and unclipped (:mod:`restauro.codecs.icc`). *Tables*: CMYK and
+other profiles built on tables, through libvips and Little CMS, relative colorimetric, by way of CIE Lab in
+float, so that here too colours outside sRGB become values outside 0..1 instead of being cut.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Same:
     note: str = ""
 
     def to_working(self, samples: Samples, bits: int) -> Floats:
-        """v / (2^bits - 1)."""
+        """Divided by 2^bits - 1."""
         return to_float(samples, bits)
 
     def from_working(self, pixels: Floats, bits: int) -> Samples:
@@ -109,41 +109,33 @@ class Tables:
 def choose(icc: bytes | None, colour: Colour) -> Conversion:
     """The conversion for samples of kind ``colour`` that carry the profile ``icc``.
 
-    A profile that does not fit the samples (an RGB profile on a grey picture), or that cannot be read, is kept in the file but
-    not applied, and the conversion's ``note`` says so.
+    A profile that does not fit the samples (an RGB profile on a grey picture), or that cannot be read, is kept in the
+    file but not applied, and the conversion's ``note`` says so. CMYK without a usable profile is read through the CMYK
+    profile that libvips carries.
     """
-    if icc is None:
-        if colour == "cmyk":
-            return Tables(
-                vips.builtin_profile("cmyk"), "cmyk", "CMYK without a profile: read as the built-in one"
-            )
-        return Same()
-    if not fits(icc, colour):
-        return _unfit(icc, colour)
+    if colour == "cmyk":
+        return _cmyk(icc)
+    return Same() if icc is None else _grey_or_rgb(icc, colour)
+
+
+def _grey_or_rgb(icc: bytes, colour: Literal["grey", "rgb"]) -> Conversion:
+    unfit = "" if fits(icc, colour) else f"it is {icc_file.space(icc) or 'damaged'}, the picture is {colour}"
     try:
         matrix = icc_file.parse(icc)
     except icc_file.IccError as error:
-        if vips.accepts_profile(icc, colour):
+        if not unfit and vips.accepts_profile(icc, colour):
             return Tables(icc, colour)
-        if colour == "cmyk":
-            return choose(None, "cmyk")
-        return Same(f"the colour profile is kept but not applied: {error}")
-    return Same() if matrix.is_srgb() else Matrix(matrix)
+        return Same(f"the colour profile is kept but not applied: {unfit or error}")
+    if matrix.is_srgb():  # on a grey picture too: greys keep their values
+        return Same()
+    return Same(f"the colour profile is kept but not applied: {unfit}") if unfit else Matrix(matrix)
 
 
-def _unfit(icc: bytes, colour: Colour) -> Conversion:
-    found = icc_file.space(icc)
-    if colour == "cmyk":
-        return choose(None, "cmyk")
-    if colour == "grey" and found == "RGB":
-        try:
-            if icc_file.parse(icc).is_srgb():
-                return Same()
-        except icc_file.IccError:
-            pass
-    return Same(
-        f"the colour profile is kept but not applied: it is {found or 'damaged'}, the picture is {colour}"
-    )
+def _cmyk(icc: bytes | None) -> Tables:
+    if icc is not None and fits(icc, "cmyk") and vips.accepts_profile(icc, "cmyk"):
+        return Tables(icc, "cmyk")
+    found = "without a profile" if icc is None else "with a profile that cannot be used"
+    return Tables(vips.builtin_profile("cmyk"), "cmyk", f"CMYK {found}: read through a common one")
 
 
 def fits(icc: bytes, colour: Colour) -> bool:
@@ -157,12 +149,11 @@ def of_code_points(name: str, primaries: int, transfer: int) -> bytes | None:
     Raises
     ------
     PictureError
-        For HDR transfers (PQ, HLG) and for primaries other than sRGB and Display P3: read as sRGB they would be wrong.
+        For HDR transfers (PQ, HLG) and for primaries other than sRGB and Display P3: read as sRGB they would
+        be wrong.
     """
     if transfer in (16, 18):
-        raise PictureError(
-            name, "an HDR picture (PQ or HLG)", "a picture of standard range", "convert it to SDR first"
-        )
+        raise PictureError(name, "an HDR picture (PQ or HLG)", "a picture of standard range", "convert it to SDR first")
     if primaries in (1, 2):
         return None
     if primaries == 12:
@@ -178,10 +169,7 @@ def of_code_points(name: str, primaries: int, transfer: int) -> bytes | None:
 def _srgb_of_lab(lab: Floats) -> Floats:
     # CIE 15:2018, section 8.2.1, with the profile connection space's white D50.
     f = (lab[..., 0] + np.float32(16)) / np.float32(116)
-    cubes = [
-        _uncompressed(part)
-        for part in (f + lab[..., 1] / np.float32(500), f, f - lab[..., 2] / np.float32(200))
-    ]
+    cubes = [_uncompressed(part) for part in (f + lab[..., 1] / np.float32(500), f, f - lab[..., 2] / np.float32(200))]
     xyz = np.stack(cubes, axis=-1) * _D50
     return icc_file.srgb_encode(icc_file.mixed(icc_file.XYZ_TO_SRGB.astype(np.float32), xyz))
 

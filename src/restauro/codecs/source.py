@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from restauro.errors import PictureError
 
+# libvips complains on stderr about more before it says no.
+MAX_SIDE_PX = 100_000_000
+
 Mode = Literal["grey", "rgb", "palette", "cmyk"]
 Samples = NDArray[Any]  # uint8, uint16 or float32
 
@@ -26,7 +29,8 @@ class Source:
     mode
         How the file stores colour: ``"grey"``, ``"rgb"``, ``"palette"`` or ``"cmyk"``.
     bits, is_float
-        Bits of one sample as the user knows them: 8, 16, or 32 with ``is_float`` (10 and 12 bit AVIF count as 16).
+        Bits of one sample as the user knows them: 8, 16, or 32 with ``is_float`` (10 and 12 bit AVIF count as
+        16).
     coded_bits
         Bits as they are coded in the file: 1, 2, 4, 8, 10, 12, 16 or 32.
     icc, exif, xmp
@@ -38,10 +42,11 @@ class Source:
     jpeg_quality
         The quality (1..100) whose standard table is nearest to the file's own.
     jpeg_subsampling
-        ``"4:4:4"``, ``"4:2:2"``, ``"4:2:0"``, ``"4:4:0"``, ``"4:1:1"`` or ``None`` (also kept for AVIF and HEIC).
+        ``"4:4:4"``, ``"4:2:2"``, ``"4:2:0"``, ``"4:4:0"``, ``"4:1:1"`` or ``None`` (also kept for AVIF and
+        HEIC).
     jpeg_tables, jpeg_progressive, jpeg_segments
-        Quantisation tables (luma, chroma) in natural order, and the segments that travel unread: IPTC, extended XMP
-        and comments.
+        Quantisation tables (luma, chroma) in natural order, and the segments that travel unread: IPTC,
+        extended XMP and comments.
     png_chunks
         ``gAMA``, ``cHRM`` and ``sRGB`` chunks as ``(kind, body)``: carried, not applied.
     tiff_compression
@@ -107,10 +112,10 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     >>> check_size("a.png", 100_000, 100_000, 200_000_000)
     Traceback (most recent call last):
     ...
-    restauro.errors.PictureError: a.png: found 100000 x 100000 = 10000.0 megapixels, wanted at most 200.0 megapixels;
-    raise the limit (max_pixels) if you trust this file
+    restauro.errors.PictureError: a.png: found 100000 x 100000 = 10000.0 megapixels, wanted at most 200.0
+    megapixels; raise the limit (max_pixels) if you trust this file
     """
-    if width * height > max_pixels:
+    if width * height > max_pixels or max(width, height) > MAX_SIDE_PX:
         raise PictureError(
             name,
             f"{width} x {height} = {width * height / 1e6:.1f} megapixels",

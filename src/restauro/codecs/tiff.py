@@ -1,6 +1,7 @@
 """TIFF: tags read and written here, pixels by libvips (8 and 16 bit, float) or Pillow (palettes).
 
-Source: TIFF 6.0; TIFF Technical Note 3 (floating point); Adobe Photoshop TIFF technical notes (ICC tag 34675, XMP 700).
+Source: TIFF 6.0; TIFF Technical Note 3 (floating point); Adobe Photoshop TIFF technical notes (ICC tag 34675,
+XMP 700).
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import Any, Final
 import numpy as np
 
 from restauro.codecs import ifd, metadata, palette, vips
-from restauro.codecs.source import Decoded, Mode, Raster, Source, damaged
+from restauro.codecs.source import Decoded, Mode, Raster, Source, check_size, damaged
 from restauro.errors import PictureError
 
 _XMP, _ICC, _EXTRA, _UNASSOCIATED = 700, 34675, 338, 2
-# Tags that describe how this one file stores its samples, or hold a second copy of the picture; all others travel.
+# Tags that describe how this one file stores its samples, or hold a second copy of the picture; all others
+# travel.
 _STRUCTURAL: Final = frozenset(
-    (254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291,
-     292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347, 512, 513,
-     514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, 34377, _ICC, 37724)
+    (254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289,
+    290, 291,
+     292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347,
+     512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, 34377, _ICC, 37724)
 )  # fmt: skip
 _COMPRESSION: Final = {
     1: "none",
@@ -30,7 +33,7 @@ _COMPRESSION: Final = {
     32773: "packbits",
     32946: "deflate",
     50000: "zstd",
-}
+}  # fmt: skip
 _PILLOW: Final = {1: "raw", 5: "tiff_lzw", 32773: "packbits"}
 _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 _MODES: Final[dict[int, Mode]] = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
@@ -38,12 +41,13 @@ _BIG = 4_000_000_000  # bytes from which 32-bit offsets are too small
 
 
 def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
-    """Decode the first page: 1 to 16 bit integers and 16 or 32 bit floats, grey, RGB, palette or CMYK, with alpha or not.
+    """Decode the first page: 1 to 16 bit integers, 16 or 32 bit floats; grey, RGB, palette or CMYK; alpha or not.
 
     Raises
     ------
     PictureError
-        The file is damaged, too large, not finite, a camera raw file, or stores something that is no such picture.
+        The file is damaged, too large, not finite, a camera raw file, or stores something that is no such
+        picture.
     """
     try:
         tags = ifd.parse(data)
@@ -51,6 +55,7 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
         raise damaged(name, "TIFF", str(error)) from None
     photometric, bits = tags.number(262, 1), tags.number(258, 1)
     is_float = tags.number(339, 1) == 3
+    check_size(name, tags.number(256, 0), tags.number(257, 0), max_pixels)
     alpha, notes = _check(name, data, tags)
     premultiplied = alpha and tags.number(_EXTRA, 0) == 1
     if premultiplied:  # undone in float by the caller; libvips would undo it in integers, or not, by version
@@ -74,8 +79,8 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
     source = Source(
         name, "tiff", mode,
         bits=32 if is_float else max(8, bits), is_float=is_float, coded_bits=bits,
-        icc=_bytes(tags, _ICC), exif=_described(tags), xmp=_bytes(tags, _XMP), dpi=metadata.dpi(_described(tags)),
-        tiff_compression=tags.number(259, 1), premultiplied=premultiplied,
+        icc=_bytes(tags, _ICC), exif=_described(tags), xmp=_bytes(tags, _XMP),
+        dpi=metadata.dpi(_described(tags)), tiff_compression=tags.number(259, 1), premultiplied=premultiplied,
         lossless=tags.number(259, 1) not in (6, 7), notes=tuple(notes),
     )  # fmt: skip
     raster = Raster(samples, source.bits, "rgb" if mode == "palette" else mode, alpha, source.icc)
@@ -87,9 +92,7 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     del quality
     number = source.tiff_compression
     if raster.mode == "palette":
-        plain = palette.encoded(
-            raster, source, "TIFF", compression=_PILLOW.get(number or 0, "tiff_adobe_deflate")
-        )
+        plain = palette.encoded(raster, source, "TIFF", compression=_PILLOW.get(number or 0, "tiff_adobe_deflate"))
     else:
         bits = palette.packed_bits(raster, source)
         method = _COMPRESSION.get(number or 8, "deflate")
@@ -99,7 +102,8 @@ def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
         options: dict[str, Any] = {"bitdepth": bits} if bits < 8 else {}
         plain = vips.save(
             source.name, vips.image_of(raster.samples, raster.mode), "tiff",
-            keep="none", compression=method, predictor=predictor, bigtiff=raster.samples.nbytes > _BIG, **options,
+            keep="none", compression=method, predictor=predictor, bigtiff=raster.samples.nbytes > _BIG,
+            **options,
         )  # fmt: skip
     return _with_tags(plain, _added(raster, source))
 
@@ -109,16 +113,13 @@ def _check(name: str, data: bytes, tags: ifd.Directory) -> tuple[bool, list[str]
     photometric, bits, form = tags.number(262, 1), set(tags.numbers(258) or (1,)), tags.number(339, 1)
     bands = tags.number(277, 1)
     if 50706 in tags.entries or data[8:10] == b"CR" or (tags.number(254, 0) & 1 and 330 in tags.entries):
-        raise PictureError(
-            name, "a camera raw file", "a developed picture", "export it as TIFF or JPEG first"
-        )
+        raise PictureError(name, "a camera raw file", "a developed picture", "export it as TIFF or JPEG first")
     if photometric not in _COLOURS:
         raise _unsupported(name, f"colours of kind {photometric} (Lab, raw or other)")
     if (form, *bits) not in {(1, b) for b in (1, 2, 4, 8, 16)} | {(3, 16), (3, 32)}:
-        kind = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex", 6: "complex"}.get(
-            form, "untyped"
-        )
+        kind = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex", 6: "complex"}.get(form, "untyped")
         raise _unsupported(name, f"{kind} samples of {'/'.join(str(int(b)) for b in sorted(bits))} bits")
+
     extra = bands - _COLOURS[photometric]
     if extra not in (0, 1) or (extra and _EXTRA not in tags.entries):
         raise _unsupported(name, f"{bands} channels")

@@ -24,7 +24,15 @@ def pyvips() -> Any:
     logging.getLogger("pyvips").addHandler(logging.NullHandler())
     import pyvips as module
 
+    # Its log callback decodes strictly and so trips, loudly, over warnings that quote bytes of a damaged
+    # file.
+    module._to_string = _lenient_text
     return module
+
+
+def _lenient_text(value: Any) -> str:
+    value = value if isinstance(value, bytes | str) else pyvips().ffi.string(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def load(name: str, data: bytes, kind: str, max_pixels: int) -> Any:
@@ -37,7 +45,7 @@ def load(name: str, data: bytes, kind: str, max_pixels: int) -> Any:
     """
     try:
         image = getattr(pyvips().Image, f"{kind}load_buffer")(data, access="sequential", fail_on="error")
-    except pyvips().Error as error:
+    except (pyvips().Error, UnicodeDecodeError) as error:
         raise damaged(name, _shown(kind), detail(error)) from None
     check_size(name, image.width, image.height, max_pixels)
     return image
@@ -53,12 +61,10 @@ def samples(name: str, image: Any, kind: str) -> Samples:
     """
     try:
         return cast("Samples", image.numpy().reshape(image.height, image.width, image.bands))
-    except pyvips().Error as error:
+    except (pyvips().Error, UnicodeDecodeError) as error:
         raise damaged(name, _shown(kind), detail(error)) from None
     except MemoryError:
-        raise PictureError(
-            name, "a picture too big for memory", "a smaller one", "scale it down or cut it"
-        ) from None
+        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
 
 
 def image_of(array: Samples, mode: str) -> Any:
@@ -123,11 +129,8 @@ def to_lab(array: Samples, icc: bytes, mode: str) -> NDArray[np.float32]:
 
 def from_lab(lab: NDArray[np.float32], icc: bytes, bits: int) -> Samples:
     """CIE Lab at D50 to device samples of 8 or 16 bit."""
-    image = (
-        pyvips()
-        .Image.new_from_memory(lab.data, lab.shape[1], lab.shape[0], 3, "float")
-        .copy(interpretation="lab")
-    )
+    image = pyvips().Image.new_from_memory(lab.data, lab.shape[1], lab.shape[0], 3, "float")
+    image = image.copy(interpretation="lab")
     set_blob(image, "icc-profile-data", icc)
     device = image.icc_export(pcs="lab", intent="relative", depth=bits)
     return cast("Samples", device.numpy().reshape(*lab.shape[:2], device.bands))
@@ -145,9 +148,9 @@ def accepts_profile(icc: bytes, mode: str) -> bool:
 
 def detail(error: Exception) -> str:
     """The part of a libvips message that says what is wrong: its last distinct line but the call's name."""
-    lines = [
-        line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("unable to ")
-    ]
+    if isinstance(error, UnicodeDecodeError):  # pyvips decodes messages, which may quote the file
+        return ""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("unable to ")]
     return lines[0].rstrip(".") if lines else ""
 
 

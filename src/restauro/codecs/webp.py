@@ -25,21 +25,16 @@ def decode(name: str, data: bytes, max_pixels: int) -> Decoded:
         icc=icc, exif=exif, xmp=xmp, dpi=metadata.dpi(exif), lossless=_lossless(data),
         notes=(f"first frame of {frames}",) if frames > 1 else (),
     )  # fmt: skip
-    return Decoded(
-        Raster(samples, 8, "rgb", samples.shape[-1] == 4, icc), source, metadata.orientation(exif, xmp)
-    )
+    return Decoded(Raster(samples, 8, "rgb", samples.shape[-1] == 4, icc), source, metadata.orientation(exif, xmp))
 
 
 def encode(raster: Raster, source: Source, quality: int | None) -> bytes:
     """Write lossless when the source was lossless and no ``quality`` is asked for."""
     image = pil.image_of(raster.samples, "RGBA" if raster.alpha else "RGB")
     lossless = quality is None and source.lossless
-    options: dict[str, object] = (
-        {"lossless": True} if lossless else {"quality": quality or FORMATS["webp"].quality}
-    )
-    for key, value in (("icc_profile", raster.icc), ("exif", source.exif), ("xmp", source.xmp)):
-        if value:
-            options[key] = value
+    options: dict[str, object] = {"lossless": True} if lossless else {"quality": quality or FORMATS["webp"].quality}
+    carried = {"icc_profile": raster.icc, "exif": source.exif, "xmp": source.xmp}
+    options |= {key: value for key, value in carried.items() if value}
     # exact: colours below full transparency are kept, as every other format keeps them.
     return pil.saved(source.name, image, "WEBP", exact=True, **options)
 

@@ -1,1 +1,1 @@
-"""Degradations: the laws that turn a good picture into a worse one, seeded and recorded."""
+"""Laws that make pictures worse, one family per file; each states its settings and records what it drew."""

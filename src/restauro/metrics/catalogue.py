@@ -1,10 +1,10 @@
 """The metrics that :mod:`restauro.metrics.evaluate` knows, in one table.
 
 A :class:`PairMetric` compares each restored picture with its truth (or with the input it was made from); a
-:class:`SetMetric` compares all of them at once. Those that need pretrained weights say so when they are
-built, and their column stays empty with that sentence. Label maps, features of other networks and other
-filters for ``sc`` go straight to their files: :mod:`~restauro.metrics.miou`, :mod:`~restauro.metrics.fid`,
-:mod:`~restauro.metrics.kid`, :mod:`~restauro.metrics.sc`.
+:class:`SetMetric` compares all of them at once. Those that need pretrained weights say so when they are built, and
+their column stays empty with that sentence. Label maps, features of other networks and other filters for ``sc`` go
+straight to their files: :mod:`~restauro.metrics.miou`, :mod:`~restauro.metrics.fid`, :mod:`~restauro.metrics.kid`,
+:mod:`~restauro.metrics.sc`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restauro.errors import SettingError
-from restauro.metrics import ciede2000, fid, kid, lpips, ms_ssim, paper, psnr, sc, ssim
+from restauro.metrics import ciede2000, fid, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim
 from restauro.metrics.table import Column
 from restauro.nets.features import SQUEEZENET11_FILE, features_folder, load_squeezenet11
 from restauro.smooth.l0 import L0Settings, l0
@@ -75,7 +75,8 @@ class SetMetric:
     column
         Its name, direction and notes; ``per_picture`` is False.
     describe
-        Names what it needs once for all metrics of one kind; builds the function [N,3,H,W] -> [N,d].
+        Builds the function [N,3,H,W] -> [N,d], or raises ModelError where weights are missing. Metrics that name the
+        same builder share what it builds.
     distance
         Of two feature arrays.
     """
@@ -100,6 +101,10 @@ def _lpips(setup: Setup) -> Compare:
 def _squeeze(setup: Setup) -> Describe:
     network = load_squeezenet11(features_folder(setup.features) / SQUEEZENET11_FILE).to(setup.device)
     return lambda x: fid.squeeze_features(x, network)
+
+
+def _paired_kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    return kid.kernel_distance(a, b, paired=True)
 
 
 def _sc_l0(setup: Setup) -> Compare:
@@ -127,10 +132,11 @@ _ALL: tuple[PairMetric | SetMetric, ...] = (
         _sc_l0,
         "input",
     ),
+    SetMetric(Column(fid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=fid.NOTE), _squeeze, fid.frechet_distance),
     SetMetric(
-        Column(fid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=fid.NOTE), _squeeze, fid.frechet_distance
+        Column(kid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=kid.NOTE), _squeeze, _paired_kernel_distance
     ),
-    SetMetric(Column(kid.NAME_SQUEEZE, "lower", 5, per_picture=False), _squeeze, kid.kernel_distance),
+    PairMetric(Column(niqe.NAME, "lower", 3, note=niqe.NOTE), _plain(lambda restored, truth: niqe.niqe(restored))),
     PairMetric(Column(_CAP80, "higher", 3, "dB", note=_PAPER), _stored(psnr.psnr_cap80)),
     PairMetric(Column(_SSIM, "higher", note=_PAPER), _stored(ssim.ssim)),
     PairMetric(Column(_MS_SSIM, "higher", note=_PAPER), _stored(partial(ms_ssim.ms_ssim, last_power=4))),
@@ -144,8 +150,8 @@ PAPER = (_CAP80, _SSIM, _MS_SSIM)
 def find(names: Sequence[str]) -> tuple[PairMetric | SetMetric, ...]:
     """Metrics by name, each once.
 
-    A full name, or the word before the colon for the first of its conventions in the table, or ``clean`` or
-    ``paper`` for :data:`CLEAN` and :data:`PAPER`. Tables print full names only.
+    A full name, or the word before the colon for the first of its conventions in the table, or ``clean`` or ``paper``
+    for :data:`CLEAN` and :data:`PAPER`. Tables print full names only.
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """CIEDE2000 colour difference (CIE 142-2001, as written out by Sharma, Wu, Dalal 2005); lower is better.
 
-``ciede2000:d65,mean``  sRGB -> linear -> XYZ -> CIELAB with the white point D65 (2 degrees), k_L = k_C = k_H
-                        = 1, mean over pixels. About 1 is a difference that a person can just see, side by
-                        side.
+``ciede2000:d65,mean``  sRGB -> linear -> XYZ -> CIELAB with the white point D65 (2 degrees), k_L = k_C = k_H = 1,
+                        mean over pixels. About 1 is a difference that a person can just see, side by side.
 
 Maps are shown on one fixed scale, 0 to 20, for all methods: :data:`MAP_TOP`.
 """
@@ -74,8 +73,7 @@ def ciede2000_lab(a: Tensor, b: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        [N,...], not negative. Symmetric in both. Not a metric in the mathematical sense, and its gradient
-        jumps.
+        [N,...], not negative. Symmetric in both. Not a metric in the mathematical sense, and its gradient jumps.
 
     Raises
     ------

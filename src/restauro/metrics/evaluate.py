@@ -1,7 +1,7 @@
 """Score a folder of pictures against a folder of true ones, matched by name.
 
-Every row of the table is on the same pictures. What has no partner, cannot be read or has another size is
-listed with the reason.
+Every row of the table is on the same pictures. What has no partner, cannot be read or has another size is listed with
+the reason.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def evaluate_folders(
     restored, truth
         Folders, see :func:`match_by_name`.
     given
-        Folder of the inputs that `restored` was made from: makes the identity row. Without it that row is
-        empty and says so.
+        Folder of the inputs that `restored` was made from: makes the identity row. Without it that row is empty and
+        says so.
     metrics
         Names, see :func:`restauro.metrics.catalogue.find`.
     method
@@ -64,8 +64,8 @@ def evaluate_folders(
 
     Notes
     -----
-    Colours outside sRGB (files with a wide profile) are clipped, alpha is not looked at.
-    Cost: reading, plus the metrics; one picture in memory at a time.
+    Colours outside sRGB (files with a wide profile) are clipped, alpha is not looked at. Cost: reading, plus the
+    metrics; one picture in memory at a time.
     """
     setup = setup or Setup()
     board = Scoreboard(metrics, setup)
@@ -101,9 +101,7 @@ def _load(name: str, match: Match, device: str) -> dict[str, Tensor]:
     pictures = {role: _read(path).to(device) for role, path in match.files().items()}
     if len({x.shape for x in pictures.values()}) > 1:
         sizes = ", ".join(f"{role} {x.shape[3]}x{x.shape[2]}" for role, x in pictures.items())
-        raise PictureError(
-            name, f"{sizes} px", "one size", "no metric here resizes: do it first, in one way for all"
-        )
+        raise PictureError(name, f"{sizes} px", "one size", "no metric here resizes: do it first, in one way for all")
     return pictures
 
 

@@ -2,13 +2,12 @@
 
     d^2 = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)),   S with n - 1 in the denominator (as np.cov)
 
-``fsd``  on SqueezeNet 1.1 (Caffe) features: fire9 after its ReLU, mean over pixels, 512 numbers per picture,
-         at the pictures' own size. Stands in for FID, whose Inception weights are not at hand, and is never
-         called so.
+``fsd``  on SqueezeNet 1.1 (Caffe) features: fire9 after its ReLU, mean over pixels, 512 numbers per picture, at the
+         pictures' own size. Stands in for FID, whose Inception weights are not at hand, and is never called so.
 
-Biased upwards, badly so for few pictures: two samples of one distribution do not score 0 but more, the fewer
-the worse, and below 513 pictures the covariances are not even of full rank. Compare rows of the same pictures
-only, and read :mod:`restauro.metrics.kid` beside it, which has no bias.
+Biased upwards, badly so for few pictures: two samples of one distribution do not score 0 but more, the fewer the
+worse, and below 513 pictures the covariances are not even of full rank. Compare rows of the same pictures only, and
+read :mod:`restauro.metrics.kid` beside it, which has no bias.
 """
 
 from __future__ import annotations
@@ -72,10 +71,9 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
     Notes
     -----
-    With centred features A, B the eigenvalues of S_a S_b are the squared singular values of A B^T /
-    sqrt((n-1)(m-1)), so the trace of the root is a nuclear norm: real, not negative, and defined for few
-    pictures too, where a matrix square root needs an epsilon. QR keeps that matrix at d x d. Float64; about a
-    second for d = 512.
+    With centred features A, B the eigenvalues of S_a S_b are the squared singular values of A B^T / sqrt((n-1)(m-1)),
+    so the trace of the root is a nuclear norm: real, not negative, and defined for few pictures too, where a matrix
+    square root needs an epsilon. QR keeps that matrix at d x d. Float64; about a second for d = 512.
 
     Examples
     --------
@@ -91,9 +89,7 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return max(float(shift + np.square(root_a).sum() + np.square(root_b).sum() - 2 * cross), 0.0)
 
 
-def feature_pair(
-    a: NDArray[np.floating], b: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def feature_pair(a: NDArray[np.floating], b: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return `a` and `b` in float64, or say what is wrong with them."""
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 2 or x.shape[0] < 2 or x.shape[1:] != a.shape[1:] or not np.isfinite(x).all():

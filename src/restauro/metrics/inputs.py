@@ -1,8 +1,7 @@
 """What every picture metric checks first: two float tensors of one shape, sRGB values in 0..1.
 
-A metric that quietly clips, rounds or rescales would make tables unlike each other, so nothing is changed
-here: a network's raw output is refused until its owner says ``.clamp(0, 1)`` (what writing it to a file would
-do).
+A metric that quietly clips, rounds or rescales would make tables unlike each other, so nothing is changed here: a
+network's raw output is refused until its owner says ``.clamp(0, 1)`` (what writing it to a file would do).
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ SLACK = 1e-5  # a float32 round trip through another colour order or scale may l
 def picture(x: Tensor, name: str = "picture") -> Tensor:
     """Return `x` [N,3,H,W] in float64, or say what is wrong with it.
 
-    Float64 (float32 on MPS, which has nothing wider), because float32 puts errors of 2e-5 into the SSIM of
-    flat bright pictures, and nobody should have to ask whether a metric moved or its rounding.
+    Float64 (float32 on MPS, which has nothing wider), because float32 puts errors of 2e-5 into the SSIM of flat
+    bright pictures, and nobody should have to ask whether a metric moved or its rounding.
 
     Raises
     ------

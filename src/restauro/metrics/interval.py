@@ -1,9 +1,9 @@
 """How sure a mean is: bootstrap intervals over pictures, for one method and for the difference of two.
 
-The picture is the unit: resampling pixels or patches would make intervals far too narrow. Percentile
-bootstrap (Efron 1979): resample the pictures with replacement, take the mean, keep the middle 95 % of the
-means. It is too narrow for few pictures: on normal data it caught the truth in 84 % of 2000 trials with 5
-pictures, 89 % with 10, 93 % with 20 and 94 % with 50.
+The picture is the unit: resampling pixels or patches would make intervals far too narrow. Percentile bootstrap (Efron
+1979): resample the pictures with replacement, take the mean, keep the middle 95 % of the means. It is too narrow for
+few pictures: on normal data it caught the truth in 84 % of 2000 trials with 5 pictures, 89 % with 10, 93 % with 20
+and 94 % with 50.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Interval:
     count
         Pictures in the mean.
     infinite
-        Pictures left out because their value is infinite (PSNR of equal pictures). A mean with them is
-        infinite and says nothing about the rest; a mean without them has to say how many are missing: here.
+        Pictures left out because their value is infinite (PSNR of equal pictures). A mean with them is infinite and
+        says nothing about the rest; a mean without them has to say how many are missing: here.
     """
 
     mean: float
@@ -105,14 +105,12 @@ def paired_difference(
 ) -> Interval:
     """Mean of first - second over the same pictures, with its bootstrap interval.
 
-    Usually far narrower than two separate intervals suggest: what makes a picture hard is common to both
-    methods.
+    Usually far narrower than two separate intervals suggest: what makes a picture hard is common to both methods.
 
     Parameters
     ----------
     first, second
-        Value by picture name; the names must be the same. Pictures where either is infinite are left out,
-        counted.
+        Value by picture name; the names must be the same. Pictures where either is infinite are left out, counted.
     generator, resamples, level
         As in :func:`mean_interval`.
 
@@ -134,9 +132,7 @@ def paired_difference(
     """
     if first.keys() != second.keys():
         unlike = sorted(first.keys() ^ second.keys())
-        raise SettingError(
-            "pictures", f"{len(unlike)} in only one of the two ({unlike[0]}, ...)", "the same pictures"
-        )
+        raise SettingError("pictures", f"{len(unlike)} in only one of the two ({unlike[0]}, ...)", "the same pictures")
     pairs = [(first[name], second[name]) for name in sorted(first)]
     # Two equal infinities differ by NaN, but mean the same as one: somebody is perfect here.
     differences = [math.inf if math.isinf(a) or math.isinf(b) else a - b for a, b in pairs]

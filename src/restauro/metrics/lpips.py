@@ -1,9 +1,9 @@
 """An LPIPS-like perceptual distance on SqueezeNet features; lower is better, 0 for equal pictures.
 
-``lpips-squeeze-caffe``  eq. 1 of Zhang, Isola, Efros, Shechtman, Wang 2018 with the published linear weights
-                         (v0.1, squeeze) on a SqueezeNet 1.1 that was trained in Caffe. The weights were
-                         learned on torchvision's network, so this is **not LPIPS** and is never called so;
-                         compare it with itself only.
+``lpips-squeeze-caffe``  eq. 1 of Zhang, Isola, Efros, Shechtman, Wang 2018 with the published linear weights (v0.1,
+                         squeeze) on a SqueezeNet 1.1 that was trained in Caffe. The weights were learned on
+                         torchvision's network, so this is **not LPIPS** and is never called so; compare it with
+                         itself only.
 
     d(a, b) = sum_layers mean_pixels sum_channels w_c (a_c / |a| - b_c / |b|)^2
 """
@@ -92,9 +92,7 @@ class LpipsSqueeze:
         Cost: two passes of 0.27 GMAC per 224x224 pixels, in float32.
         """
         picture_pair(a, b)
-        return weighted_distance(
-            self.network(a.float(), LAYERS), self.network(b.float(), LAYERS), self.weights
-        )
+        return weighted_distance(self.network(a.float(), LAYERS), self.network(b.float(), LAYERS), self.weights)
 
 
 def load_lpips_squeeze(folder: Path, *, device: torch.device | str = "cpu") -> LpipsSqueeze:

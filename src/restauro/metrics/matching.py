@@ -1,7 +1,7 @@
 """Which file of one folder belongs to which file of another: by name, never by position.
 
-A name is the path inside the folder without its suffix: ``a/b.png`` matches ``a/b.jpg``, never the file that
-happens to stand at the same place of a sorted list.
+A name is the path inside the folder without its suffix: ``a/b.png`` matches ``a/b.jpg``, never the file that happens
+to stand at the same place of a sorted list.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from restauro.codecs.formats import FORMATS
 from restauro.errors import DataError
 
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp"}
-)
+SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,7 @@ class Match:
         return {**found, "input": self.given} if self.given else found
 
 
-def match_by_name(
-    restored: Path, truth: Path, given: Path | None = None
-) -> tuple[dict[str, Match], dict[str, str]]:
+def match_by_name(restored: Path, truth: Path, given: Path | None = None) -> tuple[dict[str, Match], dict[str, str]]:
     """Pair the pictures of two or three folders by name.
 
     Parameters
@@ -55,12 +52,10 @@ def match_by_name(
         No such folder, no common name, or two files of one name in a folder (``a.png`` and ``a.jpg``).
     """
     folders = {"restored": restored, "truth": truth, **({"input": given} if given else {})}
-    found = {role: _pictures(folder) for role, folder in folders.items()}
+    found = {role: pictures_in(folder) for role, folder in folders.items()}
     names = sorted(set().union(*found.values()))
     missing = {name: [role for role in found if name not in found[role]] for name in names}
-    unmatched = {
-        name: f"not among the {' and '.join(roles)} pictures" for name, roles in missing.items() if roles
-    }
+    unmatched = {name: f"not among the {' and '.join(roles)} pictures" for name, roles in missing.items() if roles}
     matches = {
         name: Match(found["restored"][name], found["truth"][name], found["input"][name] if given else None)
         for name in names
@@ -83,7 +78,14 @@ def digest(files: Mapping[str, Path]) -> str:
     return total.hexdigest()
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def pictures_in(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by name, searched to any depth, in the order of their paths.
+
+    Raises
+    ------
+    DataError
+        No such folder, or two files of one name.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: found no such folder, wanted one with pictures; check the path")
     found: dict[str, Path] = {}

@@ -1,11 +1,10 @@
 """Mean intersection over union and pixel accuracy of label maps; higher is better.
 
-``miou``            mean over classes of |P and T| / |P or T|, from one confusion matrix over *all* pictures,
-                    over the classes that occur in the truth or in the prediction.
+``miou``            mean over classes of |P and T| / |P or T|, from one confusion matrix over *all* pictures, over the
+                    classes that occur in the truth or in the prediction.
 ``pixel-accuracy``  share of labelled pixels that are right.
 
-For translated pictures the prediction comes from a fixed segmentation network on the picture; this file only
-counts.
+For translated pictures the prediction comes from a fixed segmentation network on the picture; this file only counts.
 """
 
 from __future__ import annotations

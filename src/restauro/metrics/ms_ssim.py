@@ -1,13 +1,11 @@
 """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003); higher is better, 1 for equal pictures.
 
-Five scales, each the 2x2 mean of the one before; the window and constants of ``ssim:gauss11,rgb,valid``; at
-each scale the mean over pixels and channels; then, with weights w = 0.0448, 0.2856, 0.3001, 0.2363, 0.1333
-(eq. 7),
+Five scales, each the 2x2 mean of the one before; the window and constants of ``ssim:gauss11,rgb,valid``; at each
+scale the mean over pixels and channels; then, with weights w = 0.0448, 0.2856, 0.3001, 0.2363, 0.1333 (eq. 7),
 
 ``ms-ssim:gauss11,rgb,valid``          cs_1^w1 cs_2^w2 cs_3^w3 cs_4^w4 ssim_5^w5
-``ms-ssim:gauss11,rgb,valid,ssim5^4``  ssim_5 enters four times, as ssim_5^(4 w5): the published HiFaceGAN
-                                       scripts. Lower by 0.001 to 0.01 for good pictures, by up to 0.1 for
-                                       strong mosaics.
+``ms-ssim:gauss11,rgb,valid,ssim5^4``  ssim_5 enters four times, as ssim_5^(4 w5): the published HiFaceGAN scripts.
+                                       Lower by 0.001 to 0.01 for good pictures, by up to 0.1 for strong mosaics.
 
 A scale whose mean is negative counts as 0, because a fractional power of it does not exist.
 """

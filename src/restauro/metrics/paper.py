@@ -1,12 +1,12 @@
 """The storage path of the published HiFaceGAN scores: every metric there reads JPEG files.
 
-Their test loop writes output and truth at x255, clipped and **floored**, as JPEG quality 95 with halved
-chroma (4:2:0), and scores what comes back, so the truth is compressed too. :func:`stored` does that to a
-tensor; the metrics of ``paper`` mode carry ``jpeg95`` in their names.
+Their test loop writes output and truth at x255, clipped and **floored**, as JPEG quality 95 with halved chroma
+(4:2:0), and scores what comes back, so the truth is compressed too. :func:`stored` does that to a tensor; the metrics
+of ``paper`` mode carry ``jpeg95`` in their names.
 
-Differs: they store input, output and truth side by side in one file, so that the chroma of the border columns
-sees a neighbour; here every picture is a file of its own. Their mean runs over whole chunks of 250 files only
-and counts unreadable files as perfect; here nothing is dropped and nothing unreadable is scored.
+Differs: they store input, output and truth side by side in one file, so that the chroma of the border columns sees a
+neighbour; here every picture is a file of its own. Their mean runs over whole chunks of 250 files only and counts
+unreadable files as perfect; here nothing is dropped and nothing unreadable is scored.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Peak signal-to-noise ratio on all RGB values, in decibels; higher is better.
 
-``psnr:rgb``        10 log10(1 / MSE), MSE over all pixels and the three channels, values 0..1, nothing
-                    rounded, cropped or capped. Equal pictures give infinity; tables count these and say so.
-``psnr:rgb,cap80``  the same with the MSE kept above 1e-8, as in the published HiFaceGAN scripts: 80 for equal
-                    ones.
+``psnr:rgb``        10 log10(1 / MSE), MSE over all pixels and the three channels, values 0..1, nothing rounded,
+                    cropped or capped. Equal pictures give infinity; tables count these and say so.
+``psnr:rgb,cap80``  the same with the MSE kept above 1e-8, as in the published HiFaceGAN scripts: 80 for equal ones.
 """
 
 from __future__ import annotations

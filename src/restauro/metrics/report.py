@@ -1,8 +1,7 @@
 """A table as text: Markdown for people, CSV for spreadsheets, JSON for machines (and back).
 
-Markdown prints what a number needs beside it: how many pictures, the interval, the paired gain over the
-identity row, what is left out and why, the small-sample warnings of the metrics, and where the numbers come
-from.
+Markdown prints what a number needs beside it: how many pictures, the interval, the paired gain over the identity row,
+what is left out and why, the small-sample warnings of the metrics, and where the numbers come from.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from restauro.metrics.table import IDENTITY, Column, Row, Table
 
 FORMAT = "restauro-table-1"
 FEW_PICTURES = 10  # below this, percentile intervals are visibly too narrow: see interval.py
-ARROWS = {"higher": "↑", "lower": "↓", "closer": "="}
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def markdown(table: Table) -> str:
@@ -40,13 +39,20 @@ def markdown(table: Table) -> str:
     | gain over identity, paired | psnr:rgb ↑ dB |
     |---|---|
     """
+    means, gains = cells(table)
+    lines = [*_grid(means), *(["", *_grid(gains)] if gains else [])]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table)), ""])
+
+
+def cells(table: Table) -> tuple[list[list[str]], list[list[str]]]:
+    """Text of the two tables, head line first: means, and gains over the identity row (or none)."""
     methods = [IDENTITY, *(row.method for row in table.rows if row.method != IDENTITY)]
     heads = [_head(column) for column in table.columns]
-    lines = _grid("method", heads, {m: [_cell(table, m, c) for c in table.columns] for m in methods})
-    gains = {m: [_gain_cell(table, m, c) for c in table.columns] for m in methods[1:]}
-    if any(cell for cells in gains.values() for cell in cells):
-        lines += ["", *_grid("gain over identity, paired", heads, gains)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table)), ""])
+    means = [["method", *heads], *([m, *(_cell(table, m, c) for c in table.columns)] for m in methods)]
+    gains = [[m, *(_gain_cell(table, m, c) for c in table.columns)] for m in methods[1:]]
+    if not any(cell for line in gains for cell in line[1:]):
+        return means, []
+    return means, [["gain over identity, paired", *heads], *gains]
 
 
 def notes(table: Table) -> Iterator[str]:
@@ -78,8 +84,7 @@ def notes(table: Table) -> Iterator[str]:
 def csv_text(table: Table) -> str:
     """Every value: one line per method and picture, one column per metric.
 
-    The line of picture ``*`` holds the whole-set metrics. Empty cells have no value; infinite ones read
-    ``inf``.
+    The line of picture ``*`` holds the whole-set metrics. Empty cells have no value; infinite ones read ``inf``.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -89,9 +94,7 @@ def csv_text(table: Table) -> str:
             cells = [row.values.get(column.name, {}).get(name, "") for column in table.columns]
             writer.writerow([row.method, name, *cells])
         if row.whole_set:
-            writer.writerow(
-                [row.method, "*", *(row.whole_set.get(column.name, "") for column in table.columns)]
-            )
+            writer.writerow([row.method, "*", *(row.whole_set.get(column.name, "") for column in table.columns)])
     return out.getvalue()
 
 
@@ -137,9 +140,7 @@ def from_json(text: str) -> Table:
         columns = tuple(Column(**column) for column in content["columns"])
         return Table(columns, rows, content["about"], content["seed"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"table file: found {error!r}, wanted the JSON of evaluate; check the file"
-        ) from error
+        raise DataError(f"table file: found {error!r}, wanted the JSON of evaluate; check the file") from error
 
 
 def _row(row: Mapping[str, Any]) -> Row:
@@ -162,9 +163,9 @@ def _finite(content: Any) -> Any:
     return content
 
 
-def _grid(corner: str, heads: list[str], rows: Mapping[str, list[str]]) -> list[str]:
-    lines = [[corner, *heads], ["---"] * (len(heads) + 1), *([name, *cells] for name, cells in rows.items())]
-    return [f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|" for line in lines]
+def _grid(rows: list[list[str]]) -> list[str]:
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in rows]
+    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
 
 
 def _head(column: Column) -> str:

@@ -2,10 +2,10 @@
 
     SC = mean over pixels and channels of (F(restored) - smoothed)^2,   on the scale 0..255
 
-The paper gives neither scale nor the filter's settings; its values (31 to 46) only fit 0..255. The restored
-picture is rounded to 8 bits first, as a file is. F must be the very filter, and the very implementation, that
-made the input: two programs for one filter differ by more than the numbers that are compared. So F is part of
-the name: ``sc:l0(0.02),8bit``.
+The paper gives neither scale nor the filter's settings; its values (31 to 46) only fit 0..255. The restored picture
+is rounded to 8 bits first, as a file is. F must be the very filter, and the very implementation, that made the input:
+two programs for one filter differ by more than the numbers that are compared. So F is part of the name:
+``sc:l0(0.02),8bit``.
 
 Read it together with PSNR: a result is consistent also where its detail is invented.
 """

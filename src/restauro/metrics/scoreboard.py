@@ -30,16 +30,16 @@ class _Scores:
 class Scoreboard:
     """Collects the scores of several methods on the same pictures.
 
-    Pictures come one at a time, so that any number of any size fits into memory; only the features of
-    whole-set metrics are kept.
+    Pictures come one at a time, so that any number of any size fits into memory; only the features of whole-set
+    metrics are kept.
 
     Parameters
     ----------
     metrics
         Names, see :func:`restauro.metrics.catalogue.find`.
     setup
-        Where pretrained weights and pictures are. A metric whose weights are missing has an empty column that
-        says so.
+        Where pretrained weights and pictures are. A metric whose weights are missing has an empty column that says
+        so.
 
     Raises
     ------
@@ -67,9 +67,7 @@ class Scoreboard:
         self._rows: dict[str, _Scores] = {}
         self._unavailable: dict[str, str] = {}
         self._compare: dict[str, Compare] = {}
-        self._describe: dict[
-            object, Describe
-        ] = {}  # one network serves all metrics that are built by one function
+        self._describe: dict[object, Describe] = {}  # one network serves all metrics that are built by one function
         self._true_features: dict[object, Features] = {}
         for metric in found:
             try:
@@ -81,9 +79,7 @@ class Scoreboard:
                 self._unavailable[metric.column.name] = str(error)
 
     @torch.no_grad()
-    def add(
-        self, method: str, name: str, restored: Tensor, truth: Tensor, given: Tensor | None = None
-    ) -> None:
+    def add(self, method: str, name: str, restored: Tensor, truth: Tensor, given: Tensor | None = None) -> None:
         """Score one picture.
 
         Parameters
@@ -95,8 +91,7 @@ class Scoreboard:
         restored, truth
             Float [1,3,H,W], sRGB in 0..1, of one shape.
         given
-            The input that `restored` was made from, same shape; without it, metrics against the input stay
-            empty.
+            The input that `restored` was made from, same shape; without it, metrics against the input stay empty.
 
         Raises
         ------
@@ -115,10 +110,14 @@ class Scoreboard:
         for metric in self._pairs:
             self._score(metric, scores, name, restored, given if metric.against == "input" else truth)
         for key, describe in self._describe.items():
-            true = self._true_features.setdefault(key, {})
-            if name not in true:
-                true[name] = _array(describe(truth))
-            scores.features.setdefault(key, {})[name] = _array(describe(restored))
+            try:
+                found, true = _array(describe(restored)), self._true_features.setdefault(key, {})
+                true[name] = true[name] if name in true else _array(describe(truth))
+            except SettingError as error:
+                columns = [metric.column.name for metric in self._sets if metric.describe is key]
+                scores.empty.update(dict.fromkeys(columns, f"{name}: {error}"))
+            else:
+                scores.features.setdefault(key, {})[name] = found
 
     def skip(self, method: str, name: str, reason: str) -> None:
         """Note a picture that this row leaves out, and why."""
@@ -157,6 +156,7 @@ class Scoreboard:
         rows = [self._row(method, scores, truth_digest) for method, scores in self._rows.items()]
         if IDENTITY not in self._rows:
             rows.insert(0, Row(IDENTITY, empty={column.name: no_identity for column in self.columns}))
+        rows.sort(key=lambda row: row.method != IDENTITY)
         return Table(self.columns, tuple(rows), about or {}, seed)
 
     def _score(
@@ -177,6 +177,9 @@ class Scoreboard:
             scores.values.setdefault(column, {})[name] = value
 
     def _row(self, method: str, scores: _Scores, truth_digest: str) -> Row:
+        if not scores.names:
+            nothing = dict.fromkeys((column.name for column in self.columns), "no picture could be scored")
+            return Row(method, empty=nothing, skipped=scores.skipped)
         empty = {**self._unavailable, **scores.empty}
         whole_set: dict[str, float] = {}
         for metric in self._sets:

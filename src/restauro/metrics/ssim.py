@@ -1,16 +1,14 @@
 """Structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004); higher is better, 1 for equal pictures.
 
-Window: Gaussian of 11x11 taps, sigma 1.5. K1 = 0.01, K2 = 0.03, range 1, so C1 = 1e-4 and C2 = 9e-4.
-Variances are the window's own weighted ones (biased). R, G and B each by itself, then the mean over pixels
-and channels.
+Window: Gaussian of 11x11 taps, sigma 1.5. K1 = 0.01, K2 = 0.03, range 1, so C1 = 1e-4 and C2 = 9e-4. Variances are
+the window's own weighted ones (biased). R, G and B each by itself, then the mean over pixels and channels.
 
 ``ssim:gauss11,rgb,valid``    only windows that lie inside the picture: what scikit-image computes with
-                              ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False`` (it pads, then
-                              crops the 5 border pixels), and the published HiFaceGAN scripts. **The main
-                              one.**
-``ssim:gauss11,rgb,zeropad``  zeros around the picture, and every pixel counts: the common PyTorch form, used
-                              by JESSNet. Higher on small or textured pictures, because the zeros are the same
-                              in both.
+                              ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False`` (it pads, then crops
+                              the 5 border pixels), and the published HiFaceGAN scripts. **The main one.**
+``ssim:gauss11,rgb,zeropad``  zeros around the picture, and every pixel counts: the common PyTorch form, used by
+                              JESSNet. Mostly higher, most so on small or textured pictures, because the zeros are the
+                              same in both.
 """
 
 from __future__ import annotations
@@ -80,9 +78,7 @@ def ssim_terms(a: Tensor, b: Tensor, border: Border = "valid") -> tuple[Tensor, 
     if border == "valid" and min(a.shape[2:]) < TAPS:
         raise SettingError("picture", f"{a.shape[3]}x{a.shape[2]} px", f"sides of at least {TAPS} px")
     # Five calls, not one on five maps stacked: the maps then stay in the processor's cache.
-    mean_a, mean_b, mean_aa, mean_bb, mean_ab = (
-        gaussian_window(x, border) for x in (a, b, a * a, b * b, a * b)
-    )
+    mean_a, mean_b, mean_aa, mean_bb, mean_ab = (gaussian_window(x, border) for x in (a, b, a * a, b * b, a * b))
     variances = mean_aa + mean_bb - mean_a.square() - mean_b.square()
     contrast = (2 * (mean_ab - mean_a * mean_b) + C2) / (variances + C2)
     luminance = (2 * mean_a * mean_b + C1) / (mean_a.square() + mean_b.square() + C1)

@@ -1,9 +1,9 @@
 """The table: rows of scores that may stand beside each other, and a refusal for those that may not.
 
-A :class:`Row` holds every picture's own values under their full convention names (``ssim:gauss11,rgb,valid``,
-never "SSIM"). A :class:`Table` is one set of pictures, one set of conventions, an identity row (the input
-handed through unchanged), and the account of what was left out. Means carry bootstrap intervals over
-pictures, and every other row its paired difference to the identity row. Nothing here imports torch.
+A :class:`Row` holds every picture's own values under their full convention names (``ssim:gauss11,rgb,valid``, never
+"SSIM"). A :class:`Table` is one set of pictures, one set of conventions, an identity row (the input handed through
+unchanged), and the account of what was left out. Means carry bootstrap intervals over pictures, and every other row
+its paired difference to the identity row. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ class Column:
     Parameters
     ----------
     name
-        The convention, for example ``psnr:rgb``; two columns are comparable exactly when their names are
-        equal.
+        The convention, for example ``psnr:rgb``; two columns are comparable exactly when their names are equal.
     better
-        "higher", "lower", or "closer" (to the truth's own value, as for no-reference scores).
+        "higher" or "lower".
     digits
         Decimals in Markdown; CSV and JSON keep every digit.
     unit
@@ -42,7 +41,7 @@ class Column:
     """
 
     name: str
-    better: Literal["higher", "lower", "closer"]
+    better: Literal["higher", "lower"]
     digits: int = 4
     unit: str = ""
     per_picture: bool = True
@@ -68,8 +67,8 @@ class Row:
     names
         The scored pictures; needed only where every metric is one of the whole set.
     truth_digest
-        SHA-256 over names and bytes of the true pictures, so that equal names with other pixels do not pass
-        for equal.
+        SHA-256 over names and bytes of the true pictures, so that equal names with other pixels do not pass for
+        equal.
     """
 
     method: str
@@ -195,8 +194,7 @@ def _same_conventions(columns: Sequence[Column], row: Row) -> None:
         holder = row.values if column.per_picture else row.whole_set
         if (column.name in holder) == (column.name in row.empty):
             raise DataError(
-                f"{row.method}: found neither or both of a value and a reason for {column.name}, "
-                "wanted one of them"
+                f"{row.method}: found neither or both of a value and a reason for {column.name}, wanted one of them"
             )
 
 

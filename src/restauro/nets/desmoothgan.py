@@ -1,43 +1,221 @@
 """DeSmoothGAN: networks that give a smoothed picture its detail back.
 
-So far the row the paper calls *pix2pix* (Table 1): the plain U-Net of Isola et al. 2017 at five downsamplings,
-16,659,075 parameters at the paper's width of 64. Two settings go beyond that row, because the networks that ship
-are small and must never do harm: ``norm="none"`` and ``residual=True``.
+The U-Net of pix2pix (Isola et al. 2017) with two additions in the decoder: a spatial feature transform (SFT) that
+reads gains and offsets from the smoothed picture at every size, then full attention (FA). One family covers all
+rows of the paper's Table 1 and the ablations of its figures: :func:`build_desmoothgan`.
+
+The paper gives sizes only as millions of parameters. What stands here is the simplest design that fits all eight
+(truncated): 4x4 convolutions, width 64, SFT and FA after the skip is joined, at four sizes.
+
+Two settings go beyond the paper, because the networks that ship are small and must never do harm:
+``norm="none"`` and ``residual=True``.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
+from restauro.nets.layers.attend import SoftmaxAxis
+from restauro.nets.layers.full_attention import Attention, FullAttention
+from restauro.nets.layers.sft import SFT, Modulation
+from restauro.nets.spade import SpadeGenerator
 
 Norm = Literal["batch", "none"]
 
 
-class Pix2Pix(nn.Module):
-    """The U-Net generator of pix2pix.
-
-    Encoder: 4x4 convolutions, stride 2, widths ``width * (1, 2, 4, 8, 8, ...)``, LeakyReLU 0.2 before each but the
-    first; the first and the innermost carry no norm. Decoder: ReLU, 4x4 transposed convolution, norm, and the skip
-    of the same size beside it; the last one has 3 outputs and a tanh.
+@dataclass(frozen=True)
+class DeSmoothGANSettings:
+    """What a generator of the family is made of.
 
     Parameters
     ----------
     width
         Channels after the first convolution; 64 in the paper.
     downs
-        Number of halvings; sides of the input must be divisible by ``2 ** downs``. 5 in the paper's *pix2pix* row,
-        7 in *pix2pix-EX*.
+        Number of halvings; sides of the input must be divisible by ``2 ** downs``. 5 in the paper, 7 in
+        *pix2pix-EX*.
     norm
         ``"batch"`` as published, or ``"none"``: biased convolutions and no statistics, so that a picture comes out
-        the same alone, in a batch or in tiles.
+        the same alone, in a batch or (without attention) in tiles.
     residual
         False: tanh(.) is the picture in -1..1, as published. True: the last layer starts at zero and is *added* to
         the input, so that the untrained network is the identity.
+    spectral
+        Spectral norm on all convolutions and linear layers (but for the last one of a residual network).
+    modulation
+        ``"spatial"``: SFT. ``"pooled"``: its maxima over the picture (*AdaIN*). ``"none"``: no SFT.
+    spatial_attention, channel_attention
+        The two halves of FA, SR and CR.
+    attention_levels
+        How many sizes carry attention, from the smallest; None: all. 3 is what the paper's graphics card could hold
+        with tables of n x n.
+    softmax_axis, attention_nodes
+        See :func:`restauro.nets.layers.attend.attend`.
+    sft_reduction
+        See :class:`restauro.nets.layers.sft.SFT`.
+    init
+        ``"torch"``, or ``"published"``: weights N(0, 0.02), gains of the norms N(1, 0.02), biases 0.
+    """
+
+    width: int = 64
+    downs: int = 5
+    norm: Norm = "batch"
+    residual: bool = False
+    spectral: bool = False
+    modulation: Literal["spatial", "pooled", "none"] = "none"
+    spatial_attention: bool = False
+    channel_attention: bool = False
+    attention_levels: int | None = None
+    softmax_axis: SoftmaxAxis = "key"
+    attention_nodes: int | None = None
+    sft_reduction: int = 2
+    init: Literal["torch", "published"] = "torch"
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise SettingError("width", self.width, "a whole number from 1")
+        if not 2 <= self.downs <= 8:
+            raise SettingError("downs", self.downs, "2 to 8 halvings")
+        if self.norm not in ("batch", "none"):
+            raise SettingError("norm", self.norm, "batch or none")
+        if self.modulation not in ("spatial", "pooled", "none"):
+            raise SettingError("modulation", self.modulation, "spatial, pooled or none")
+        if self.attention_levels is not None and not 0 <= self.attention_levels < self.downs:
+            raise SettingError("attention_levels", self.attention_levels, f"0 to {self.downs - 1}, or None for all")
+        if self.softmax_axis not in ("key", "query"):
+            raise SettingError("softmax_axis", self.softmax_axis, "key or query")
+        if self.init not in ("torch", "published"):
+            raise SettingError("init", self.init, "torch or published")
+
+    @property
+    def attention(self) -> bool:
+        """Whether any level has attention."""
+        return (self.spatial_attention or self.channel_attention) and self.attention_levels != 0
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """What one decoder level knows of the whole picture; see :mod:`restauro.nets.whole_picture`."""
+
+    modulation: Modulation | None = None
+    attention: Attention | None = None
+
+
+class DeSmoothGAN(nn.Module):
+    """A generator of the family.
+
+    Encoder: 4x4 convolutions, stride 2, widths ``width * (1, 2, 4, 8, 8, ...)``, LeakyReLU 0.2 before each but the
+    first; the first and the innermost carry no norm. Decoder, at each size: ReLU, 4x4 transposed convolution, norm,
+    the skip of the same size beside it, SFT, FA; the last transposed convolution has 3 outputs and a tanh.
+
+    Examples
+    --------
+    >>> net = DeSmoothGAN(DeSmoothGANSettings(width=8, modulation="spatial", channel_attention=True)).eval()
+    >>> net(torch.rand(1, 3, 32, 64)).shape
+    torch.Size([1, 3, 32, 64])
+    >>> net.facts.global_statistics
+    True
+    """
+
+    def __init__(self, settings: DeSmoothGANSettings) -> None:
+        super().__init__()
+        s = self.settings = settings
+        self.residual = s.residual
+        self.facts = _facts(s)
+        widths = [s.width * min(2**level, 8) for level in range(s.downs)]
+        inputs = [3, *widths[:-1]]
+        self.down = nn.ModuleList(
+            _conv(inputs[level], widths[level], s.norm, normed=0 < level < s.downs - 1) for level in range(s.downs)
+        )
+        self.up = nn.ModuleList(
+            _up(widths[level] * (1 if level == s.downs - 1 else 2), widths[level - 1], s.norm)
+            for level in range(s.downs - 1, 0, -1)
+        )
+        self.head = nn.ConvTranspose2d(2 * s.width, 3, 4, stride=2, padding=1)
+        joined = [2 * width for width in reversed(widths[:-1])]
+        self.sft = nn.ModuleList(
+            SFT(channels, 3, s.width, s.sft_reduction, pooled=s.modulation == "pooled")
+            for channels in (joined if s.modulation != "none" else [])
+        )
+        attended = joined[: s.attention_levels] if s.attention else []
+        self.attention = nn.ModuleList(
+            FullAttention(channels, s.spatial_attention, s.channel_attention, s.softmax_axis, s.attention_nodes)
+            for channels in attended
+        )
+        self._initialise()
+        if s.spectral:  # after the weights are set: the norm starts from them
+            self._norm_spectra()
+
+    def forward(self, x: Tensor, known: Sequence[Level] | None = None) -> Tensor:
+        """Desmooth x [N, 3, H, W], 0..1, to the same shape; the residual form is not clipped.
+
+        With what is ``known`` of the whole picture at each level, x may be a tile of it.
+        """
+        y: Tensor = self.head(self.decode(x, known).relu())
+        return x + y if self.residual else (torch.tanh(y) + 1) / 2
+
+    def decode(self, x: Tensor, known: Sequence[Level] | None = None, before_attention: int | None = None) -> Tensor:
+        """The features of the last level, or those that the attention of another level looks at."""
+        guide = 2 * x - 1
+        y: Tensor = self.down[0](guide)
+        skips = [y]
+        for down in self.down[1:]:
+            y = down(nn.functional.leaky_relu(y, 0.2))
+            skips.append(y)
+        y = skips.pop()
+        for level, up in enumerate(self.up):
+            # The published in-place LeakyReLU makes the skip the activated tensor.
+            y = torch.cat([nn.functional.leaky_relu(skips.pop(), 0.2), up(y.relu())], dim=1)
+            at = known[level] if known else Level()
+            if self.sft:
+                y = self.sft[level](y, self.guide_at(level, guide), at.modulation)
+            if level == before_attention:
+                return y
+            if level < len(self.attention):
+                y = self.attention[level](y, at.attention)
+        return y
+
+    def stride(self, level: int) -> int:
+        """Pixels of the picture per feature of a decoder level, on a side."""
+        return 1 << len(self.up) - level
+
+    def guide_at(self, level: int, guide: Tensor) -> Tensor:
+        """The guide [N, 3, H, W], -1..1, at the size of a decoder level: the mean of each square."""
+        return nn.functional.avg_pool2d(guide, self.stride(level))
+
+    def _initialise(self) -> None:
+        if self.settings.init == "published":
+            for module in self.modules():
+                if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)):
+                    mean = float(isinstance(module, nn.BatchNorm2d))
+                    nn.init.normal_(module.weight, mean, 0.02)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        if self.residual:
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def _norm_spectra(self) -> None:
+        for module in list(self.modules()):
+            # A residual head starts at zero, which has no spectral norm.
+            if module is self.head and self.residual:
+                continue
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                spectral_norm(module)
+
+
+class Pix2Pix(DeSmoothGAN):
+    """The U-Net generator of pix2pix alone: no SFT, no attention, no spectral norm.
+
+    Parameters are those of :class:`DeSmoothGANSettings`.
 
     Examples
     --------
@@ -49,62 +227,91 @@ class Pix2Pix(nn.Module):
     """
 
     def __init__(self, width: int = 64, downs: int = 5, norm: Norm = "batch", residual: bool = False) -> None:
-        super().__init__()
-        if width < 1:
-            raise SettingError("width", width, "a whole number from 1")
-        if not 2 <= downs <= 8:
-            raise SettingError("downs", downs, "2 to 8 halvings")
-        if norm not in ("batch", "none"):
-            raise SettingError("norm", norm, "batch or none")
-        self.residual = residual
-        self.facts = Facts(
-            multiple=2**downs,
-            halo_px=3 * 2**downs - 3,  # the exact radius of the receptive field: 93 at five downs
-            precisions=("bfloat16", "float32"),
-            bytes_per_px=24 * width,
-        )
-        widths = [width * min(2**level, 8) for level in range(downs)]
-        inputs = [3, *widths[:-1]]
-        self.down = nn.ModuleList(
-            _conv(inputs[level], widths[level], norm, normed=0 < level < downs - 1)
-            for level in range(downs)
-        )
-        self.up = nn.ModuleList(
-            _up(widths[level] * (1 if level == downs - 1 else 2), widths[level - 1], norm)
-            for level in range(downs - 1, 0, -1)
-        )
-        self.head = nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1)
-        if residual:
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        super().__init__(DeSmoothGANSettings(width, downs, norm, residual))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Desmooth x [N, 3, H, W], 0..1, to the same shape; the residual form is not clipped."""
-        y = self.down[0](2 * x - 1)
-        skips = [y]
-        for down in self.down[1:]:
-            y = down(nn.functional.leaky_relu(y, 0.2))
-            skips.append(y)
-        y = skips.pop()
-        for up in self.up:
-            # The published in-place LeakyReLU makes the skip the activated tensor.
-            y = torch.cat([nn.functional.leaky_relu(skips.pop(), 0.2), up(y.relu())], dim=1)
-        y = self.head(y.relu())
-        return x + y if self.residual else (torch.tanh(y) + 1) / 2
+
+#: Rows of the paper's Table 1, and the figures' w/o SR and w/o CR, as settings; *spade* is another network.
+ROWS: dict[str, dict[str, Any]] = {
+    "pix2pix": {},
+    "pix2pix-ex": {"downs": 7},
+    "adain": {"modulation": "pooled", "spatial_attention": True, "channel_attention": True},
+    "ours": {"modulation": "spatial", "spatial_attention": True, "channel_attention": True},
+    "no-sft": {"spatial_attention": True, "channel_attention": True},
+    "no-fa": {"modulation": "spatial"},
+    "no-sft-fa": {},
+    "no-sr": {"modulation": "spatial", "channel_attention": True},
+    "no-cr": {"modulation": "spatial", "spatial_attention": True},
+}
 
 
 def build_desmoothgan(
-    variant: str = "pix2pix", width: int = 64, norm: Norm = "batch", residual: bool = False
+    variant: str = "pix2pix",
+    width: int = 64,
+    norm: Norm = "batch",
+    residual: bool = False,
+    spectral: bool | None = None,
+    attention_levels: int | None = None,
+    softmax_axis: SoftmaxAxis = "key",
+    attention_nodes: int | None = None,
+    sft_reduction: int = 2,
+    init: Literal["torch", "published"] = "torch",
 ) -> nn.Module:
-    """Build one row of the paper's Table 1, untrained: ``pix2pix`` or ``pix2pix-ex`` (seven halvings).
+    """Build one row of the paper's Table 1, or an ablation of its figures, untrained.
 
-    >>> sum(p.numel() for p in build_desmoothgan("pix2pix-ex").parameters())
-    41828995
+    Parameters
+    ----------
+    variant
+        ``ours``, ``pix2pix``, ``pix2pix-ex`` (seven halvings), ``adain`` (pooled SFT), ``spade`` (the SPADE
+        generator at 3/4 of the width, fed with the picture), ``no-sft``, ``no-fa``, ``no-sft-fa``, ``no-sr``,
+        ``no-cr``.
+    width, norm, residual, attention_levels, softmax_axis, attention_nodes, sft_reduction, init
+        See :class:`DeSmoothGANSettings`. Rows without attention or SFT have no use for their settings, so that one
+        recipe serves all rows.
+    spectral
+        None: as published, that is on with ``norm="batch"`` in all rows but the two of pix2pix.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     net = build_desmoothgan("ours", spectral=False)
+    >>> sum(p.numel() for p in net.parameters())  # spectral norm adds none
+    32552655
     """
-    downs = {"pix2pix": 5, "pix2pix-ex": 7}.get(variant)
-    if downs is None:
-        raise SettingError("variant", variant, "pix2pix or pix2pix-ex")
-    return Pix2Pix(width, downs, norm, residual)
+    if variant == "spade":
+        if norm != "batch":
+            raise SettingError("norm", norm, "batch for the row spade, which modulates normed features")
+        if spectral is False:
+            raise SettingError("spectral", spectral, "None or True for the row spade")
+        return SpadeGenerator(3, max(1, width * 3 // 4), picture=True, residual=residual)
+    if variant not in ROWS:
+        raise SettingError("variant", variant, f"spade, {', '.join(ROWS)}")
+    if spectral is None:
+        spectral = norm == "batch" and not variant.startswith("pix2pix")
+    settings = DeSmoothGANSettings(
+        width=width,
+        norm=norm,
+        residual=residual,
+        spectral=spectral,
+        attention_levels=attention_levels,
+        softmax_axis=softmax_axis,
+        attention_nodes=attention_nodes,
+        sft_reduction=sft_reduction,
+        init=init,
+        **ROWS[variant],
+    )
+    return DeSmoothGAN(settings)
+
+
+def _facts(s: DeSmoothGANSettings) -> Facts:
+    plain = not s.attention and s.modulation == "none"
+    return Facts(
+        multiple=2**s.downs,
+        # The exact radius of the receptive field, 93 at five downs; SFT reaches 5/2 * 2^downs - 2 and adds nothing.
+        halo_px=3 * 2**s.downs - 3,
+        global_statistics=s.attention or s.modulation == "pooled",
+        precisions=("bfloat16", "float32") if plain else ("float32",),
+        bytes_per_px=24 * s.width if plain else 48 * s.width,
+    )
 
 
 def _conv(c_in: int, c_out: int, norm: Norm, *, normed: bool) -> nn.Module:

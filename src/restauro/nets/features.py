@@ -1,14 +1,12 @@
 """Feature stacks of pretrained classifiers, for perceptual losses and metrics: SqueezeNet 1.1 and VGG-19.
 
 Both take [N,3,H,W], sRGB in 0..1, convert to what their weights were trained on, are frozen, and return the
-activations of named layers. The weights are files of other people: they are read from a folder that the user
-names (argument, or the variable RESTAURO_FEATURES) and belong to no default; without them nothing runs on
-random numbers.
+activations of named layers. The weights are files of other people: they are read from a folder that the user names
+(argument, or the variable RESTAURO_FEATURES) and belong to no default; without them nothing runs on random numbers.
 
-SqueezeNet 1.1 (Iandola et al. 2016), ``squeezenet11_imagenet_features.npz``: trained in Caffe, wants BGR in
-0..255 minus (104, 117, 123). Not the network of torchvision, hence "caffe" in the names of what is computed
-with it. VGG-19 (Simonyan, Zisserman 2014), ``vgg19-dcbb9e9d.pth`` as published for torchvision: RGB, ImageNet
-mean and deviation.
+SqueezeNet 1.1 (Iandola et al. 2016), ``squeezenet11_imagenet_features.npz``: trained in Caffe, wants BGR in 0..255
+minus (104, 117, 123). Not the network of torchvision, hence "caffe" in the names of what is computed with it. VGG-19
+(Simonyan, Zisserman 2014), ``vgg19-dcbb9e9d.pth`` as published for torchvision: RGB, ImageNet mean and deviation.
 """
 
 from __future__ import annotations
@@ -71,8 +69,8 @@ class Fire(nn.Module):
 class SqueezeNet11(nn.Module):
     """The convolutional part of SqueezeNet 1.1: 722,496 weights, 0.27 GMAC at 224x224.
 
-    ``conv1`` is 3x3, stride 2, without padding; 3x3 max pooling of stride 2, rounding up, follows conv1,
-    fire3 and fire5.
+    ``conv1`` is 3x3, stride 2, without padding; 3x3 max pooling of stride 2, rounding up, follows conv1, fire3 and
+    fire5.
     """
 
     mean: Tensor
@@ -134,11 +132,10 @@ class Vgg19(nn.Module):
     Parameters
     ----------
     activation
-        "pre": the convolutions' own outputs (ESRGAN-type losses; what "conv5_4" means in the DeSmoothGAN
-        paper). "post": after their ReLU (pix2pixHD, SPADE, HiFaceGAN).
+        "pre": the convolutions' own outputs (ESRGAN-type losses; what "conv5_4" means in the DeSmoothGAN paper).
+        "post": after their ReLU (pix2pixHD, SPADE, HiFaceGAN).
     normalise
-        Subtract ImageNet's mean and divide by its deviation, as the weights expect. HiFaceGAN feeds raw 0..1:
-        False.
+        Subtract ImageNet's mean and divide by its deviation, as the weights expect. HiFaceGAN feeds raw 0..1: False.
     """
 
     mean: Tensor
@@ -218,9 +215,7 @@ def features_folder(folder: Path | None = None) -> Path:
             f"or {VGG19_FILE}; set {VARIABLE}"
         )
     if not named.is_dir():
-        raise ModelError(
-            f"features: found no folder {named}, wanted pretrained weights there; correct {VARIABLE}"
-        )
+        raise ModelError(f"features: found no folder {named}, wanted pretrained weights there; correct {VARIABLE}")
     return named
 
 
@@ -283,9 +278,7 @@ def checked_file(path: Path, sha256: str) -> Path:
         No such file, or other bytes.
     """
     if not path.is_file():
-        raise ModelError(
-            f"{path.name}: found no such file in {path.parent}, wanted the weights; put it there"
-        )
+        raise ModelError(f"{path.name}: found no such file in {path.parent}, wanted the weights; put it there")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found.startswith(sha256):
         raise ModelError(

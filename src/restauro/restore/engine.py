@@ -185,9 +185,7 @@ def run(
             before, grid = grid, _shrink(grid, pixels, facts, settings, name)
             notes.append(f"out of memory at tiles of {before.tile_px} px: went on with {grid.tile_px} px")
     if repeated:
-        notes.append(
-            f"non-finite output in bfloat16 for {repeated} of {grid.count} tiles: computed again in float32"
-        )
+        notes.append(f"non-finite output in bfloat16 for {repeated} of {grid.count} tiles: computed again in float32")
     if grid.count > 1 and facts.global_statistics:
         notes.append(f"this network looks at the whole picture; {grid.count} tiles change the result")
     return Run(result, str(device), precision, grid.count, grid.tile_px, tuple(notes))
@@ -248,9 +246,7 @@ def _check(net: nn.Module, facts: Facts, pixels: Pixels, name: str) -> None:
             "split off alpha, or take a network for these channels"
         )
     if any(module.training for module in net.modules()):
-        raise EngineError(
-            f"{name}: found a network in training mode, wanted eval mode; call net.eval() first"
-        )
+        raise EngineError(f"{name}: found a network in training mode, wanted eval mode; call net.eval() first")
 
 
 def _plan(pixels: Pixels, facts: Facts, settings: EngineSettings, device: torch.device, name: str) -> Grid:
@@ -307,9 +303,7 @@ def _mib(size: int) -> str:
 def _is_out_of_memory(error: BaseException) -> bool:
     """Tell running out of memory from a network's own errors; on most devices only the words differ."""
     words = ("out of memory", "not enough memory", "DefaultCPUAllocator", "bad_alloc", "ALLOC_FAILED")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        word in str(error) for word in words
-    )
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _on_device(net: nn.Module, device: torch.device, name: str) -> nn.Module:

@@ -59,4 +59,5 @@ def sheet(panels: Sequence[Panel], detail: tuple[int, int, int, int]) -> Array:
         x = index * (columns + gap)
         draw.text((x, 0), panel.title, fill="black", font=ImageFont.load_default(18))
         draw.text((x, 23), panel.line, fill="dimgray", font=ImageFont.load_default(14))
-    return np.asarray(image, np.float32) / 255
+    result: Array = np.asarray(image, np.float32) / np.float32(255)
+    return result

@@ -127,9 +127,7 @@ def spans(side_px: int, tile_px: int, halo_px: int = 0, multiple: int = 1) -> tu
     last = (padded - window) // multiple
     starts = [i * last // gaps * multiple for i in range(gaps + 1)]
     interiors = [
-        slice(
-            start + halo_px if start > 0 else 0, start + window - (halo_px if start + window < padded else 0)
-        )
+        slice(start + halo_px if start > 0 else 0, start + window - (halo_px if start + window < padded else 0))
         for start in starts
     ]
     total = np.zeros(padded)
@@ -139,9 +137,7 @@ def spans(side_px: int, tile_px: int, halo_px: int = 0, multiple: int = 1) -> tu
         Span(
             slice(start, start + window),
             slice(interior.start, min(interior.stop, side_px)),
-            (_ramps(interior, blend, padded) / total[interior])[: side_px - interior.start].astype(
-                np.float32
-            ),
+            (_ramps(interior, blend, padded) / total[interior])[: side_px - interior.start].astype(np.float32),
         )
         for start, interior in zip(starts, interiors, strict=True)
     )

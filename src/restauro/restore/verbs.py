@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +107,7 @@ def desmooth(
     weights = model if isinstance(model, Weights) else find(model)
     spec = MODELS.get(weights.name)
     if spec is not None and spec.verb != "desmooth":
-        raise UsageError(
-            f"desmooth: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for 'desmooth'"
-        )
+        raise UsageError(f"desmooth: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for 'desmooth'")
     return _restore(picture, weights, strength, mask, engine or EngineSettings(), progress)
 
 

@@ -1,14 +1,17 @@
-"""Iterative least squares (Liu, Zhang, Huang, Yang, Li 2020, "Real-time image smoothing via iterative least squares").
+"""Iterative least squares (Liu et al. 2020, "Real-time image smoothing via iterative least squares").
 
     min_u  sum_p (u_p - f_p)^2  +  lam * sum_p [ phi(dx u_p) + phi(dy u_p) ],
 
-with phi(t) = (t^2 + eps)^(p / 2) or Welsch's phi(t) = 2 gamma^2 (1 - exp(-t^2 / (2 gamma^2))). phi is bounded by a
-parabola of curvature c = max phi'' (additive half-quadratic form), so that every step solves the same system:
+with phi(t) = (t^2 + eps)^(p / 2), or Welsch's phi(t) = 2 gamma^2 (1 - exp(-t^2 / (2 gamma^2))). phi is
+bounded by a parabola of curvature c = max phi'' (additive half-quadratic form), so that every step solves
+the same system:
 
-    mu = c t - phi'(t),    (1 + (c lam / 2) D) u_new = f + (lam / 2) (Dx^T mu_x + Dy^T mu_y),    D = Dx^T Dx + Dy^T Dy
+    (1 + (c lam / 2) D) u_new = f + (lam / 2) (Dx^T mu(dx u) + Dy^T mu(dy u)),        mu(t) = c t - phi'(t),
 
-with c = p eps^(p/2 - 1), phi'(t) = p t (t^2 + eps)^(p/2 - 1), or c = 2, phi'(t) = 2 t exp(-t^2 / (2 gamma^2)).
-What is computed is the same step written as a correction,
+    c = p eps^(p/2 - 1),    phi'(t) = p t (t^2 + eps)^(p/2 - 1)        for the power,
+    c = 2,                  phi'(t) = 2 t exp(-t^2 / (2 gamma^2))      for Welsch,
+
+with D = Dx^T Dx + Dy^T Dy. What is computed is the same step written as a correction,
 
     u_new = u + (1 + (c lam / 2) D)^-1 [ (f - u) - (lam / 2) (Dx^T phi'(dx u) + Dy^T phi'(dy u)) ].
 
@@ -47,15 +50,15 @@ class ILSSettings:
     steps
         Number of least-squares steps: 4 for ``"power"``, 10 for ``"welsch"`` in the paper.
     penalty
-        ``"power"`` (p and eps) smooths gradients of every size, small ones more; ``"welsch"`` (gamma) lets go of
-        large ones altogether.
+        ``"power"`` (p and eps) smooths gradients of every size, small ones more; ``"welsch"`` (gamma) lets
+        go of large ones altogether.
     p, eps
         Exponent, 0 to 2, and rounding of the power penalty. A smaller p keeps edges better.
     gamma
         Size of a gradient that Welsch's penalty takes for an edge.
     anchor
-        ``"input"``: u stays near f, as in the equations. ``"current"``: near the u of the step before, as in the
-        authors' program; smooths more.
+        ``"input"``: u stays near f, as in the equations. ``"current"``: near the u of the step before, as
+        in the authors' program; smooths more.
 
     Examples
     --------
@@ -110,9 +113,9 @@ def ils(x: Tensor, settings: ILSSettings | None = None) -> Tensor:
 
     Notes
     -----
-    Cost on a CPU: per step one real FFT pair along each row and two passes over memory (:mod:`.poisson`); 4 values
-    of memory per value of x, the result included. Elsewhere: per step one real 2-D FFT pair; about 8 values.
-    Threads: as many as torch uses. No gradient flows through it. Mean brightness is kept.
+    Cost on a CPU: per step one real FFT pair along each row and two passes over memory (:mod:`.poisson`); 4
+    values of memory per value of x, the result included. Elsewhere: per step one real 2-D FFT pair; about 8
+    values. Threads: as many as torch uses. No gradient flows through it. Mean brightness is kept.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """How the compiled loops of this folder are compiled, and the elementary functions they call.
 
-numba calls the C library once per number; :func:`exp2` and :func:`power` are a few multiplications that a compiler
-can run on whole vectors: about 30 times faster in float32, relative error below 3e-7. Float64 keeps the C library.
+numba calls the C library once per number; :func:`exp2` and :func:`power` are a few multiplications that a
+compiler can run on whole vectors: about 30 times faster in float32, relative error below 3e-7. Float64
+keeps the C library.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-# Contraction (fused multiply-add) and the sign of zero are the only liberties: results do not depend on threads.
-# The numpy error model: a check for division by zero would keep loops from running on whole vectors.
+# Contraction (fused multiply-add) and the sign of zero are the only liberties: results do not depend on
+# threads. The numpy error model: a check for division by zero would keep loops from running on whole vectors.
 kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 F = np.float32  # a plain constant would turn float32 into float64

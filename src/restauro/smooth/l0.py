@@ -124,9 +124,7 @@ def _l0_fft(x: Tensor, settings: L0Settings) -> Tensor:
         s = torch.fft.irfft2(spectrum, s=(height, width))
         a, b = s.roll(-1, dims=-1) - s, s.roll(-1, dims=-2) - s
         kept = (a.square() + b.square()).sum(dim=1, keepdim=True) >= settings.lam / beta  # eq. 12
-        pull = torch.fft.rfft2(
-            transposed_gradient(a.masked_fill_(kept, 0), b.masked_fill_(kept, 0)).mul_(-beta)
-        )
+        pull = torch.fft.rfft2(transposed_gradient(a.masked_fill_(kept, 0), b.masked_fill_(kept, 0)).mul_(-beta))
         spectrum += pull.sub_(spectrum).add_(target).div_(1 + beta * laplacian)  # eq. 8
     smoothed: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     return smoothed
@@ -150,9 +148,7 @@ def _pull(rows: Array, out: Array, limit: Any, beta: Any) -> None:
     """Fill out [C, R, W] with -beta * (Dx^T a + Dy^T b) (eq. 12), from rows [C, R + 2, W]."""
     channels, count, width = rows.shape
     last = width - 1
-    weights = np.zeros(
-        (2, width), rows.dtype
-    )  # beta where the gradient is dropped, else 0: this row, the row above
+    weights = np.zeros((2, width), rows.dtype)  # beta where the gradient is dropped, else 0: this row, the row above
     for i in range(count - 1):
         here, above = weights[i & 1], weights[1 - (i & 1)]
         here[:] = 0

@@ -48,27 +48,26 @@ _LANES = 32  # row frequencies side by side in a column piece; 256 bytes per row
 class ScreenedPoisson:
     """A picture s, kept as the spectra of its rows, and its steps towards a target.
 
-        Parameters
-        ----------
-        target
-            [N, C, H, W] float32 or float64. It is also the first s. It is not kept.
-        for_each
-            Where the work runs: see :func:`restauro.smooth.threads.threads`.
+    Parameters
+    ----------
+    target
+        [N, C, H, W] float32 or float64. It is also the first s. It is not kept.
+    for_each
+        Where the work runs: see :func:`restauro.smooth.threads.threads`.
 
-        Notes
-        -----
-        Memory: 3 values per value of target, plus about 2 MB per thread. Cost of a step: one real FFT pair per
-        row and one pass over the three spectra; the FFTs take half of the time.
+    Notes
+    -----
+    Memory: 3 values per value of target, plus about 2 MB per thread. Cost of a step: one real FFT pair per
+    row and one pass over the three spectra; the FFTs take half of the time.
 
-        Examples
-        --------
-        >>> from restauro.smooth.kernels import kernel
-    from restauro.smooth.threads import threads
-        >>> with threads(1) as for_each:
-        ...     state = ScreenedPoisson(np.eye(4)[None, None], for_each)
-        ...     state.step(lambda rows, out: out.fill(0), weight=3.0)
-        ...     np.allclose(state.picture(), np.eye(4))
-        True
+    Examples
+    --------
+    >>> from restauro.smooth.threads import threads
+    >>> with threads(1) as for_each:
+    ...     state = ScreenedPoisson(np.eye(4)[None, None], for_each)
+    ...     state.step(lambda rows, out: out.fill(0), weight=3.0)
+    ...     np.allclose(state.picture(), np.eye(4))
+    True
     """
 
     def __init__(self, target: Array, for_each: ForEach) -> None:

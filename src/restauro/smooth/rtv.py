@@ -17,13 +17,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from restauro.errors import SettingError
+from restauro.smooth.grids import Array, RowWork
+from restauro.smooth.inputs import require_pictures
+from restauro.smooth.kernels import kernel
 from restauro.smooth.solvers import solve_screened_poisson
+from restauro.smooth.threads import threads
 
 _SMALLEST_VARIATION = 1e-3  # eps of eq. 5
 
@@ -53,7 +59,7 @@ class RTVSettings:
     sigma_px: float = 3.0
     sharpness: float = 0.02
     steps: int = 4
-    tolerance: float = 2e-3
+    tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
         if not 0 < self.lam < math.inf:
@@ -65,7 +71,7 @@ class RTVSettings:
         if self.steps < 1:
             raise SettingError("steps", self.steps, "a whole number above 0 (4 is usual)")
         if not 0 < self.tolerance < math.inf:
-            raise SettingError("tolerance", self.tolerance, "a number above 0 (2e-3 is usual)")
+            raise SettingError("tolerance", self.tolerance, "a number above 0 (1e-3 is usual)")
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -101,21 +107,33 @@ def rtv(x: Tensor, settings: RTVSettings | None = None) -> Tensor:
     >>> torch.equal(rtv(x), x)
     True
     """
+    require_pictures(x)
     settings = settings or RTVSettings()
-    s = x
+    links_of = _links_by_rows if x.device.type == "cpu" else _links
+    s = x = x.contiguous()
     for sigma in settings.sigmas:
-        links = _links(s, sigma, settings.sharpness).mul_(settings.lam / 2)
+        links = links_of(s, sigma, settings)
         s = solve_screened_poisson(links, x, start=s, tolerance=settings.tolerance)
     return s
 
 
-def _links(s: Tensor, sigma_px: float, sharpness: float) -> Tensor:
-    """Ux w and uy w of eqs. 8-9, [N, 2, H, W]."""
-    blurred = _blur(s, sigma_px)
-    ux = _dx(blurred).abs_().mean(dim=1).clamp_min_(_SMALLEST_VARIATION)
-    uy = _dy(blurred).abs_().mean(dim=1).clamp_min_(_SMALLEST_VARIATION)
-    w = torch.hypot(_dx(s), _dy(s)).mean(dim=1).clamp_min_(sharpness)
-    return torch.stack((ux.mul_(w).reciprocal_(), uy.mul_(w).reciprocal_()), dim=1)
+def _taps(sigma_px: float) -> list[float]:
+    """Gaussian of round(5 sigma) | 1 taps with sum 1."""
+    radius = (round(5 * sigma_px) | 1) // 2
+    taps = [math.exp(-0.5 * (k / sigma_px) ** 2) for k in range(-radius, radius + 1)]
+    return [tap / sum(taps) for tap in taps]
+
+
+def _links(s: Tensor, sigma_px: float, settings: RTVSettings) -> Tensor:
+    """The links as they read in the paper: lam / 2 times ux w and uy w of eqs. 8-9, [N, 2, H, W]."""
+    channels = s.shape[1]
+    taps = s.new_tensor(_taps(sigma_px)).repeat(channels, 1, 1, 1)
+    blurred = F.conv2d(s, taps, padding="same", groups=channels)
+    blurred = F.conv2d(blurred, taps.mT, padding="same", groups=channels)
+    ux = _dx(blurred).abs().mean(dim=1).clamp_min(_SMALLEST_VARIATION)
+    uy = _dy(blurred).abs().mean(dim=1).clamp_min(_SMALLEST_VARIATION)
+    w = torch.hypot(_dx(s), _dy(s)).mean(dim=1).clamp_min(settings.sharpness)
+    return settings.lam / 2 / torch.stack((ux * w, uy * w), dim=1)
 
 
 def _dx(s: Tensor) -> Tensor:
@@ -126,13 +144,65 @@ def _dy(s: Tensor) -> Tensor:
     return torch.diff(s, dim=-2, append=s[..., -1:, :])
 
 
-def _blur(s: Tensor, sigma_px: float) -> Tensor:
-    """Gaussian of round(5 sigma) | 1 taps, zeros outside. Sums of shifted pictures: conv2d is 20 times slower here."""
-    radius = (round(5 * sigma_px) | 1) // 2
-    taps = [math.exp(-0.5 * (k / sigma_px) ** 2) for k in range(-radius, radius + 1)]
-    for dim, pad in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
-        padded, size = F.pad(s, pad), s.shape[dim]
-        s = torch.zeros_like(s)
-        for k, tap in enumerate(taps):
-            s.add_(padded.narrow(dim, k, size), alpha=tap / sum(taps))
-    return s
+def _links_by_rows(s: Tensor, sigma_px: float, settings: RTVSettings) -> Tensor:
+    """The same on a CPU: conv2d is 20 times slower there than rows in cache."""
+    blurred, links = torch.empty_like(s), s.new_empty(s.shape[0], 2, *s.shape[2:])
+    real = s.numpy().dtype.type
+    taps = np.array(_taps(sigma_px), real)
+    scalars = real(settings.lam / 2), real(settings.sharpness), real(_SMALLEST_VARIATION)
+    count = torch.get_num_threads()
+    with threads(count) as for_each:
+        work = RowWork(for_each, count)
+        work(_blur_rows, s, s.numpy(), taps, blurred.numpy())
+        work(_link_rows, s, s.numpy(), blurred.numpy(), *scalars, links.numpy())
+    return links
+
+
+@kernel
+def _blur_rows(s: Array, taps: Array, out: Array, i: int, j: int) -> None:
+    """Write rows i..j, counted through all pictures; zeros lie outside."""
+    channels, h, w = s.shape[1:]
+    radius = len(taps) // 2
+    line = np.zeros(w + 2 * radius, s.dtype)
+    middle = line[radius : radius + w]
+    for row in range(i, j):
+        n, y = row // h, row % h
+        for c in range(channels):
+            middle[:] = 0
+            for k in range(max(y - radius, 0), min(y + radius + 1, h)):
+                tap, v = taps[k - y + radius], s[n, c, k]
+                for x in range(w):
+                    middle[x] += tap * v[x]
+            o = out[n, c, y]
+            o[:] = 0
+            for k in range(len(taps)):
+                tap, v = taps[k], line[k : k + w]
+                for x in range(w):
+                    o[x] += tap * v[x]
+
+
+@kernel
+def _link_rows(
+    s: Array, blurred: Array, half: Any, sharpness: Any, smallest: Any, links: Array, i: int, j: int
+) -> None:
+    """Eqs. 8-9 for rows i..j."""
+    channels, h, w = s.shape[1:]
+    share = s.dtype.type(1 / channels)
+    gradient = np.empty(w, s.dtype)
+    for row in range(i, j):
+        n, y = row // h, row % h
+        below = min(y + 1, h - 1)
+        ux, uy = links[n, 0, y], links[n, 1, y]
+        gradient[:], ux[:], uy[:] = 0, 0, 0
+        for c in range(channels):
+            v, vb, b, bb = s[n, c, y], s[n, c, below], blurred[n, c, y], blurred[n, c, below]
+            for x in range(w - 1):
+                gradient[x] += np.sqrt((v[x + 1] - v[x]) ** 2 + (vb[x] - v[x]) ** 2)
+                ux[x] += abs(b[x + 1] - b[x])
+            gradient[w - 1] += abs(vb[w - 1] - v[w - 1])
+            for x in range(w):
+                uy[x] += abs(bb[x] - b[x])
+        for x in range(w):
+            w_s = half / max(share * gradient[x], sharpness)
+            ux[x] = w_s / max(share * ux[x], smallest)
+            uy[x] = w_s / max(share * uy[x], smallest)

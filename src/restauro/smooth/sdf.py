@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from restauro.errors import SettingError
+from restauro.smooth.inputs import require_pictures
 from restauro.smooth.solvers import solve_screened_poisson
 
 _SMALLEST_WEIGHT = 1e-5
@@ -103,8 +104,11 @@ def sdf(x: Tensor, settings: SDFSettings | None = None, *, guide: Tensor | None 
     >>> torch.equal(sdf(x), x)
     True
     """
+    require_pictures(x)
+    guide = x if guide is None else guide
+    require_pictures(guide, "guide", like=x)
     settings = settings or SDFSettings()
-    static = _squared_distances(x if guide is None else guide, settings.neighbours).mul_(-settings.mu)
+    static = _squared_distances(guide, settings.neighbours).mul_(-settings.mu)
     u, weights = x, static
     for _ in range(settings.steps):
         links = weights.exp().add_(_SMALLEST_WEIGHT).mul_(settings.lam)

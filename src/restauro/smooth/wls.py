@@ -1,5 +1,4 @@
-"""Weighted least squares (Farbman, Fattal, Lischinski, Szeliski 2008, "Edge-preserving decompositions for multi-scale
-tone and detail manipulation", eqs. 4-7).
+"""Weighted least squares (Farbman, Fattal, Lischinski, Szeliski 2008, "Edge-preserving decompositions", eqs. 4-7).
 
     min_u  sum_p (u_p - f_p)^2  +  lam * [ ax (dx u)^2 + ay (dy u)^2 ]_p,      ax = 1 / (|dx l|^alpha + 1e-4),
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from restauro.errors import SettingError
+from restauro.smooth.inputs import require_pictures
 from restauro.smooth.solvers import solve_screened_poisson
 
 _EPS = 1e-4  # of eq. 5
@@ -85,8 +85,11 @@ def wls(x: Tensor, settings: WLSSettings | None = None, *, guide: Tensor | None 
     >>> torch.equal(wls(x), x)
     True
     """
+    require_pictures(x)
+    guide = x if guide is None else guide
+    require_pictures(guide, "guide", like=x)
     settings = settings or WLSSettings()
-    log = _luminance(x if guide is None else guide).clamp_min(_DARKEST).log()
+    log = _luminance(guide).clamp_min(_DARKEST).log()
     links = torch.cat(
         (torch.diff(log, dim=-1, append=log[..., -1:]), torch.diff(log, dim=-2, append=log[..., -1:, :])), dim=1
     )

@@ -31,7 +31,7 @@ class Losses:
         self.features: nn.Module | None = None
         if weights.features:
             path = features_folder() / SQUEEZENET11_FILE
-            self.features = load_squeezenet11(path).to(device, memory_format=torch.channels_last)
+            self.features = load_squeezenet11(path).to(device)
 
     def __call__(self, output: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Weighted total, and the value of each term by itself."""

@@ -64,7 +64,8 @@ def whole_picture(net: nn.Module, facts: Facts) -> Restore:
         pad = (0, -width % facts.multiple, 0, -height % facts.multiple)
         with torch.inference_mode():
             padded = nn.functional.pad(x, pad, mode="reflect")
-            return net(padded)[..., :height, :width]
+            output: Tensor = net(padded)
+        return output[..., :height, :width]
 
     return restore
 

@@ -1,0 +1,64 @@
+"""A convolution divided by the largest singular value of its weight (Miyato et al. 2018).
+
+Written out, because the one of ``torch.nn.utils`` leaves a network that cannot be copied once it has run in training.
+The state keeps the published names (``weight_orig``, ``weight_u``, ``weight_v``), so that published weights fit.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, normalize
+
+
+class SpectralConv2d(nn.Module):
+    """conv2d with the weight W / (u^T W v), where u and v follow the leading singular vectors of W [C_out, C_in k^2].
+
+    In training each call first takes one step of the power iteration (v = W^T u, u = W v, both to unit length);
+    in evaluation u and v stay as they are stored.
+
+    Parameters
+    ----------
+    c_in, c_out, kernel_px, stride, padding, bias
+        As of ``nn.Conv2d``.
+
+    Examples
+    --------
+    >>> layer = SpectralConv2d(3, 8, 3, padding=1)
+    >>> sorted(layer.state_dict())
+    ['bias', 'weight_orig', 'weight_u', 'weight_v']
+    >>> for _ in range(50):
+    ...     y = layer(torch.zeros(1, 3, 4, 4))
+    >>> round(torch.linalg.matrix_norm(layer.weight().flatten(1), 2).item(), 3)
+    1.0
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel_px: int, stride: int = 1, padding: int = 0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        like = nn.Conv2d(c_in, c_out, kernel_px, stride, padding, bias=bias)
+        self.stride, self.padding = stride, padding
+        self.weight_orig = nn.Parameter(like.weight.detach())
+        self.bias = like.bias
+        self.weight_u: Tensor
+        self.weight_v: Tensor
+        self.register_buffer("weight_u", normalize(torch.randn(c_out), dim=0))
+        self.register_buffer("weight_v", normalize(torch.randn(c_in * kernel_px**2), dim=0))
+
+    def weight(self) -> Tensor:
+        """The weight that is used, [C_out, C_in, k, k]."""
+        sigma = torch.dot(self.weight_u.clone(), self.weight_orig.flatten(1) @ self.weight_v.clone())
+        return self.weight_orig / sigma
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [N, C_in, H, W]."""
+        if self.training:
+            self._follow()
+        return conv2d(x, self.weight(), self.bias, self.stride, self.padding)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        matrix = self.weight_orig.flatten(1)
+        self.weight_v.copy_(normalize(matrix.T @ self.weight_u, dim=0))
+        self.weight_u.copy_(normalize(matrix @ self.weight_v, dim=0))

@@ -1,0 +1,171 @@
+"""The function g inside SASNet's couplings, in two forms: one to read and train, one to run on large pictures."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restauro.nets.layers.cbam import CBAM, GateNorm
+
+
+class Subnet(nn.Module):
+    """Two 3x3 convolutions, attention, the input beside them, a third convolution.
+
+    The residual subnet of InvDN (Liu et al. 2021) with CBAM in place of the second activation. The last convolution
+    starts at zero, so that a coupling starts as the identity (as in IRN).
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels.
+    width
+        Channels in between.
+    attention
+        CBAM after the second convolution; without it a LeakyReLU, as after the first.
+    norm
+        Of the attention's spatial gate.
+
+    Examples
+    --------
+    >>> g = Subnet(9, 3, 16)
+    >>> torch.equal(g(torch.rand(1, 9, 4, 6)), torch.zeros(1, 3, 4, 6))
+    True
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, width: int, attention: bool = True, norm: GateNorm = "frozen"
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1)
+        self.act = nn.LeakyReLU(0.2)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.attention = CBAM(width, norm) if attention else None
+        self.conv3 = nn.Conv2d(width + inputs, outputs, 3, padding=1)
+        for conv in (self.conv1, self.conv2):
+            nn.init.xavier_normal_(conv.weight, gain=0.1)
+        nn.init.zeros_(self.conv3.weight)
+        for conv in (self.conv1, self.conv2, self.conv3):
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, u: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        return self.gated(u)[0]
+
+    def gated(self, u: Tensor, gate: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """As forward, with the channel gate [N, width, 1, 1] that was used: ``gate``, or that of u's own pooling."""
+        v = self.conv2(self.act(self.conv1(u)))
+        if self.attention is None:
+            v = self.act(v)
+        else:
+            gate = self.attention.channel_gate(*self.attention.pool(v)) if gate is None else gate
+            v = self.attention(v, gate)
+        return self.conv3(torch.cat([v, u.to(v.dtype)], dim=1)), gate
+
+
+class BandedSubnet(nn.Module):
+    """A :class:`Subnet` for inference, computed in bands of rows.
+
+    Features of one band after the other are pooled and kept; when the gate is known, the rest follows, again band by
+    band. So the pooling is that of the whole picture, all other memory is that of one band, and a band's work
+    stays in the processor's cache. Where the gate is given nothing is kept. Equal to the subnet up to rounding.
+
+    Beside the bands: batch normalisation is folded into the 7x7 convolution, activations and gates act in place,
+    and two poolings that torch computes slowly in bfloat16 are said in other words.
+
+    Parameters
+    ----------
+    subnet
+        What to compute; copied.
+    rows
+        Rows of a band. Four beside it are computed twice, twelve where the gate is given.
+
+    Examples
+    --------
+    >>> g = Subnet(9, 3, 16).eval()
+    >>> _ = nn.init.normal_(g.conv3.weight)
+    >>> u = torch.rand(1, 9, 20, 12)
+    >>> torch.allclose(BandedSubnet(g, 8)(u), g(u), atol=1e-5)
+    True
+    """
+
+    def __init__(self, subnet: Subnet, rows: int) -> None:
+        super().__init__()
+        same = copy.deepcopy(subnet)
+        same.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rows = rows
+        self.conv1, self.conv2, self.conv3 = same.conv1, same.conv2, same.conv3
+        self.slope = same.act.negative_slope
+        self.attention = same.attention
+        if self.attention is not None:
+            self.attention.spatial = _folded(self.attention.spatial, self.attention.norm)
+            self.attention.norm = nn.Identity()
+
+    def forward(self, u: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        return self.gated(u)[0]
+
+    @torch.no_grad()
+    def gated(self, u: Tensor, gate: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """See :meth:`Subnet.gated`."""
+        u = u.contiguous(memory_format=torch.channels_last)
+        kept = None
+        if self.attention is not None and gate is None:
+            kept, gate = self._features_and_gate(u, self.attention)
+        height, reach = u.shape[2], 1 if self.attention is None else 4  # conv3; and the 7x7 before it
+        pieces = []
+        for top in range(0, height, self.rows):
+            bottom = min(top + self.rows, height)
+            start, stop = max(top - reach, 0), min(bottom + reach, height)
+            v = self._features(u, start, stop) if kept is None else kept[:, :, start:stop]
+            piece = self._finish(v, u[:, :, start:stop], gate)
+            pieces.append(piece[:, :, top - start : bottom - start])
+        return torch.cat(pieces, dim=2), gate
+
+    def _features_and_gate(self, u: Tensor, attention: CBAM) -> tuple[Tensor, Tensor]:
+        count, _, height, width = u.shape
+        for top in range(0, height, self.rows):
+            bottom = min(top + self.rows, height)
+            v = self._features(u, top, bottom)
+            # Means add up in float32; avg_pool2d over all is five times as fast as mean in bfloat16.
+            total = F.avg_pool2d(v, (bottom - top, width)).to(_wide(v)) * ((bottom - top) / height)
+            most = v.amax((2, 3))
+            if top == 0:
+                shape = (count, v.shape[1], height, width)
+                kept = torch.empty(shape, dtype=v.dtype, device=v.device, memory_format=torch.channels_last)
+                mean, maximum = total, most
+            else:
+                mean, maximum = mean + total, torch.maximum(maximum, most)
+            kept[:, :, top:bottom] = v
+        return kept, attention.channel_gate(mean.flatten(1).to(v.dtype), maximum)
+
+    def _features(self, u: Tensor, top: int, bottom: int) -> Tensor:
+        """Rows ``top`` to ``bottom`` of the features: two 3x3 convolutions need two more rows on each side."""
+        start = max(top - 2, 0)
+        v: Tensor = self.conv2(F.leaky_relu_(self.conv1(u[:, :, start : bottom + 2]), self.slope))
+        return v[:, :, top - start : bottom - start]
+
+    def _finish(self, v: Tensor, u: Tensor, gate: Tensor | None) -> Tensor:
+        if self.attention is None or gate is None:
+            v = F.leaky_relu(v, self.slope)
+        else:
+            v = v * gate
+            wide = v.to(_wide(v))  # amax over channels is three times as fast so as in bfloat16
+            pooled = torch.cat([wide.amax(1, keepdim=True), wide.mean(1, keepdim=True)], dim=1)
+            v *= torch.sigmoid(self.attention.spatial(pooled.to(v.dtype)))
+        y: Tensor = self.conv3(torch.cat([v, u.to(v.dtype)], dim=1))
+        return y
+
+
+def _wide(v: Tensor) -> torch.dtype:
+    return torch.promote_types(v.dtype, torch.float32)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
+    """norm(conv(x)), in evaluation, as one convolution."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return conv
+    folded: nn.Conv2d = torch.nn.utils.fuse_conv_bn_eval(conv.eval(), norm.eval())
+    return folded

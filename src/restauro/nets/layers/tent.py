@@ -1,0 +1,72 @@
+"""The fixed tent filter that shrinks ASAP-Net's input by 2, 4, ...; for label maps also straight from the ids."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from restauro.nets.layers.any_size import Reflect
+
+
+def taps(factor: int) -> Tensor:
+    """The filter in one direction: 1, 3, ..., 2S-1, 2S-1, ..., 3, 1 over 2 S^2.
+
+    >>> taps(2).tolist()
+    [0.125, 0.375, 0.375, 0.125]
+    """
+    rise = torch.arange(1, 2 * factor, 2, dtype=torch.float32)
+    return torch.cat([rise, rise.flip(0)]) / (2 * factor**2)
+
+
+def tent(x: Tensor, factor: int) -> Tensor:
+    """Shrink x [N, C, H, W] to [N, C, H/S, W/S] for S = ``factor`` (1, or even); borders are reflected."""
+    if factor == 1:
+        return x
+    channels = x.shape[1]
+    row = taps(factor).to(x).expand(channels, 1, 1, -1)
+    x = conv2d(Reflect(factor // 2)(x), row, stride=(1, factor), groups=channels)
+    return conv2d(x, row.transpose(2, 3), stride=(factor, 1), groups=channels)
+
+
+def tent_of_labels(ids: Tensor, classes: int, factor: int) -> Tensor:
+    """``tent(one_hot(ids, classes), factor)``, exactly, without the maps of full size.
+
+    Each of the (2S)^2 taps of an output pixel adds its weight to the channel of the label under it: one addition
+    per tap instead of one product per tap and class.
+
+    Parameters
+    ----------
+    ids
+        [N, H, W], whole numbers in 0..classes-1; sides divisible by ``factor``.
+
+    Returns
+    -------
+    Tensor
+        float32 [N, classes, H/S, W/S], channels last in memory.
+
+    Examples
+    --------
+    >>> from restauro.nets.layers.labels import one_hot
+    >>> ids = torch.randint(0, 5, (1, 8, 16))
+    >>> torch.equal(tent_of_labels(ids, 5, 2), tent(one_hot(ids, 5), 2))
+    True
+    """
+    n, height, width = ids.shape
+    h, w = height // factor, width // factor
+    if factor == 1:
+        under, weights = ids[..., None].long(), torch.ones(1)
+    else:
+        size = 2 * factor
+        rows, cols = (_reflected(side, factor // 2, ids.device) for side in (height, width))
+        windows = ids.long()[:, rows][:, :, cols].unfold(1, size, factor).unfold(2, size, factor)
+        under, weights = windows.reshape(n, h, w, size**2), torch.outer(taps(factor), taps(factor)).flatten()
+    shares = torch.zeros(n, h, w, classes, device=ids.device)
+    shares.scatter_add_(3, under, weights.to(shares).expand(under.shape))
+    return shares.permute(0, 3, 1, 2)
+
+
+def _reflected(side: int, pad_px: int, device: torch.device) -> Tensor:
+    """Positions -pad..side+pad-1 reflected into 0..side-1, as :class:`Reflect` does."""
+    at = torch.arange(-pad_px, side + pad_px, device=device)
+    return (side - 1) - ((side - 1) - at.abs()).abs() if side > pad_px else at.clamp(0, side - 1)
