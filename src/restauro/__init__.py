@@ -9,7 +9,9 @@ Names are looked up on first use, so that ``import restauro`` loads neither torc
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -54,3 +56,14 @@ def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'restauro' has no attribute {name!r}")
     return getattr(import_module(f"restauro.{_WHERE[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Importing the room ``restauro.smooth`` must not hide the verb ``restauro.smooth``, which bears its name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

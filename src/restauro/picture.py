@@ -18,15 +18,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restauro.codecs import bmp, files, formats, gif, heif, jpeg, metadata, png, profile, tiff, webp
-from restauro.codecs.formats import Format
-from restauro.codecs.samples import from_float, strips, to_float, turned
-from restauro.codecs.source import Decoded, Mode, Raster, Samples, Source
+from restauro.codecs import bmp, files, formats, gif, heif, jpeg, png, tiff, transfer, webp
+from restauro.codecs.samples import to_float
+from restauro.codecs.source import Decoded, Mode, Raster, Source, too_big
 from restauro.errors import PictureError, SettingError
 
 Floats = NDArray[np.float32]
@@ -185,7 +184,7 @@ def from_array(array: NDArray[Any], *, name: str = "array") -> Picture:
         is_float=bits == 32,
         coded_bits=bits,
         lossless=True,
-        notes=_range_notes(pixels),
+        notes=transfer.range_notes(pixels),
     )
     return Picture(pixels, alpha, source)
 
@@ -231,11 +230,10 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int =
         raise SettingError("max_pixels", max_pixels, "a positive number")
     name, data = files.load(source)
     kind = formats.identify(name, data)
-    raster, facts, orientation = _DECODERS[kind.name](name, data, max_pixels)
     try:
-        return _picture(raster, facts, orientation)
+        return Picture(*transfer.to_pixels(_DECODERS[kind.name](name, data, max_pixels)))
     except MemoryError:
-        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
+        raise too_big(name) from None
 
 
 def encode(
@@ -271,25 +269,22 @@ def encode(
     SettingError
         An unknown format, or a quality outside 1..100.
     """
-    if quality is not None and not 1 <= quality <= 100:
+    if quality is not None and not (isinstance(quality, int) and 1 <= quality <= 100):
         raise SettingError("quality", quality, "a whole number in 1..100")
     target = formats.named(format or picture.source.format)
-    source, name = picture.source, picture.source.name
+    name = picture.source.name
     formats.max_side(name, picture.width, picture.height, target)
     # The extremes are NaN or infinite if any value is, and need no temporary array.
     if not np.isfinite([picture.pixels.min(), picture.pixels.max()]).all():
         raise PictureError(
             name, "pixels that are not finite (NaN or infinity)", "finite pixels", "look at what made them"
         )
-    raster = _raster(picture, target)
-    facts = replace(
-        source,
-        exif=metadata.upright_exif(source.exif, picture.width, picture.height),
-        premultiplied=source.premultiplied and target.name == "tiff",
-    )
-    if strip_metadata:
-        facts = replace(facts, exif=None, xmp=None, text=(), jpeg_segments=())
-    return _ENCODERS[target.name](raster, facts, quality)
+    facts = transfer.carried(picture.source, picture.width, picture.height, strip=strip_metadata)
+    try:
+        raster = transfer.to_raster(picture.pixels, picture.alpha, facts, target)
+        return _ENCODERS[target.name](raster, facts, quality)
+    except MemoryError:
+        raise too_big(name) from None
 
 
 def write(
@@ -340,125 +335,4 @@ def losses(picture: Picture, *, format: str | None = None) -> tuple[str, ...]:
     ('16 bit becomes 8 bit', 'grey becomes RGB')
     """
     target = formats.named(format or picture.source.format)
-    source = picture.source
-    bits, mode, icc = _bits(source, target), _mode(picture, target), _icc(picture, target)
-    found = []
-    if bits < min(source.coded_bits, source.bits):
-        found.append(f"{source.coded_bits} bit becomes {bits} bit")
-    if source.mode == "cmyk" and mode != "cmyk":
-        found.append("CMYK becomes RGB")
-    if picture.channels == 1 and mode == "rgb":
-        found.append("grey becomes RGB")
-    if source.icc and not icc:
-        found.append("the colour profile is left out, colours are converted to sRGB")
-    held = {"EXIF": (source.exif, "exif"), "XMP": (source.xmp, "xmp"), "text": (source.text, "text")}
-    found += [f"{label} is left out" for label, (value, key) in held.items() if value and key not in target.keeps]
-    return tuple(found)
-
-
-def _picture(raster: Raster, facts: Source, orientation: int) -> Picture:
-    samples = turned(raster.samples, orientation)
-    alpha = to_float(samples[..., -1], raster.bits) if raster.alpha else None
-    colour = samples[..., :-1] if raster.alpha else samples
-    conversion = profile.choose(raster.icc, _colour(raster.mode))
-    if facts.premultiplied and alpha is not None:
-        straight = to_float(colour, raster.bits)
-        np.divide(straight, alpha[..., None], out=straight, where=alpha[..., None] > 0)
-        pixels = conversion.to_working(straight, 32)
-    else:
-        pixels = conversion.to_working(colour, raster.bits)
-    notes = facts.notes + ((conversion.note,) if conversion.note else ())
-    if raster.bits == 32:
-        notes += _range_notes(pixels)
-    if facts.dpi is not None and orientation >= 5:
-        facts = replace(facts, dpi=facts.dpi[::-1])
-    return Picture(
-        pixels,
-        alpha,
-        replace(
-            facts,
-            exif=metadata.upright_exif(facts.exif),
-            xmp=metadata.upright_xmp(facts.xmp),
-            notes=notes,
-        ),
-    )
-
-
-def _range_notes(pixels: Floats) -> tuple[str, ...]:
-    low, high = float(pixels.min()), float(pixels.max())
-    return (
-        () if low >= -0.01 and high <= 1.01 else (f"values from {low:.4g} to {high:.4g}, where 0..1 is black to white",)
-    )
-
-
-def _raster(picture: Picture, target: Format) -> Raster:
-    mode, bits, icc = _mode(picture, target), _bits(picture.source, target), _icc(picture, target)
-    conversion = profile.choose(icc, _colour(mode))
-    pixels = picture.pixels if picture.channels == (1 if mode == "grey" else 3) else _fitting(picture, mode)
-    alpha = _alpha(picture, target)
-    if alpha is None:
-        return Raster(conversion.from_working(pixels, bits), bits, mode, alpha=False, icc=icc)
-    if picture.source.premultiplied and target.name == "tiff":
-        straight = conversion.from_working(pixels, 32)
-        colour = from_float(cast("Floats", straight * alpha[..., None]), bits)
-    else:
-        colour = conversion.from_working(pixels, bits)
-    samples = np.empty((*colour.shape[:2], colour.shape[2] + 1), colour.dtype)
-    samples[..., :-1] = colour
-    for rows in strips(samples.shape):
-        samples[rows, :, -1] = from_float(alpha[rows], bits)
-    return Raster(cast("Samples", samples), bits, mode, alpha=True, icc=icc)
-
-
-def _fitting(picture: Picture, mode: Mode) -> Floats:
-    return picture.grey() if mode == "grey" else picture.rgb()
-
-
-def _colour(mode: Mode) -> Literal["grey", "rgb", "cmyk"]:
-    return "rgb" if mode == "palette" else mode
-
-
-def _mode(picture: Picture, target: Format) -> Mode:
-    if target.name == "gif":
-        return "palette"
-    if picture.channels == 1:
-        return "grey" if target.grey else "rgb"
-    mode = picture.source.mode
-    if mode == "cmyk" and target.cmyk:
-        return "cmyk"
-    # Of the formats with palettes only PNG and GIF have transparent entries.
-    if mode == "palette" and target.palette and (picture.alpha is None or target.name == "png"):
-        return "palette"
-    return "rgb"
-
-
-def _bits(source: Source, target: Format) -> int:
-    if source.bits == 32 and target.floats:
-        return 32
-    if source.bits == 8 or target.bits == 8:
-        return 8
-    return 16 if target.bits == 16 else min(target.bits, source.coded_bits)
-
-
-def _icc(picture: Picture, target: Format) -> bytes | None:
-    icc = picture.source.icc
-    if icc is None or "icc" not in target.keeps:
-        return None
-    mode = _colour(_mode(picture, target))
-    return icc if mode == _colour(picture.source.mode) or profile.fits(icc, mode) else None
-
-
-def _alpha(picture: Picture, target: Format) -> Floats | None:
-    alpha = picture.alpha
-    if alpha is None or target.alpha == "full":
-        return alpha
-    if target.alpha == "none" and (alpha >= 1).all():
-        return None
-    if target.alpha == "binary" and ((alpha <= 0) | (alpha >= 1)).all():
-        return alpha
-    raise PictureError(
-        picture.source.name,
-        f"transparency, which {target.name.upper()} cannot hold",
-        "a format with alpha (PNG, WebP, TIFF, AVIF)",
-        "choose one of these, or make the picture opaque first",
-    )
+    return transfer.losses(picture.source, picture.channels, picture.alpha is not None, target)

@@ -151,7 +151,7 @@ class TestPublishedKeys:
         state = {f"module.{key}": value for key, value in small(1, classes=5).state_dict().items()}
         net.load_state_dict(fit_published(state, net))
         assert torch.equal(net.lowres_stream.head.bias, state["module.lowres_stream.model.11.bias"])
-        with pytest.raises(ModelError, match=r"city\.pth: found 2 of another shape \(lowres_stream\.model\.0\.0\.weight"):
+        with pytest.raises(ModelError, match=r"city\.pth: found 3 of another shape \(lowres_stream\.model\.0\.0\.weight"):
             fit_published(state, small(classes=6), "city.pth")
         with pytest.raises(ModelError, match="1 missing .* 1 surplus"):
             state["module.head"] = state.pop("module.lowres_stream.model.11.bias")
@@ -213,7 +213,7 @@ class TestPixelwiseStage:
             "labels": pixelwise.of_labels(mlp, labels, vectors),
         }
         for name, found in forms.items():
-            np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6, err_msg=name)  # waves are float32 first
+            np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5, err_msg=name)  # waves are rounded to float32
 
     @settings(deadline=None, max_examples=15)
     @given(
@@ -300,16 +300,16 @@ class TestNetwork:
     @pytest.mark.parametrize("tile_px", [16, 32, 64])
     @pytest.mark.parametrize("edges", [False, True])
     def test_all_three_forms_agree(self, tile_px, edges):
-        net = small(classes=5, edges=edges, tile_px=tile_px)
+        net = small(classes=5, edges=edges, tile_px=tile_px).double()
         ids = torch.randint(0, 5, (2, 2 * tile_px, 3 * tile_px))
         borders = instance_edges(ids) if edges else None
-        x = semantic(ids, 5, borders)
+        x = semantic(ids, 5, borders).double()
         with torch.inference_mode():
             wanted, found, fast = net.published(x), net(x), net.from_labels(ids, borders)
         assert wanted.shape == (2, 3, 2 * tile_px, 3 * tile_px)
         assert wanted.std() > 0.1
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
-        torch.testing.assert_close(fast, wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, wanted, atol=1e-9, rtol=0)
+        torch.testing.assert_close(fast, wanted, atol=1e-9, rtol=0)
 
     def test_pictures_are_centred_and_come_back_in_range(self):
         net = small(classes=0, edges=False, tile_px=16)

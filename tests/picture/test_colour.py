@@ -258,6 +258,17 @@ def test_colour_code_points(number):
     assert (picture.pixels.max() > 1.05) == (number == 12)
 
 
+def test_display_p3_avif_without_a_profile():
+    data = odd.saved(odd.scene(), "AVIF", quality=90)
+    at = data.index(b"colrnclx") + 8
+    p3 = data[:at] + b"\0\x0c" + data[at + 2 :]
+    assert read(data).source.icc is None
+    assert read(p3).source.icc == odd.profile("p3")
+    assert read(encode(read(p3))).source.icc == odd.profile("p3")
+    with pytest.raises(PictureError, match="HDR"):
+        read(p3[: at + 2] + b"\0\x10" + p3[at + 4 :])
+
+
 def test_hdr_is_refused():
     data = odd.with_png_chunk(odd.saved(cube(), "PNG"), b"cICP", bytes((9, 16, 0, 1)))
     with pytest.raises(PictureError, match="HDR"):

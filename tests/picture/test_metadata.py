@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,14 @@ def test_resolution_of_cmyk_jpeg_and_of_a_turned_picture():
     assert read(encode(picture, format="jpeg")).source.dpi == (300, 300)
     turned = read(odd.saved(odd.scene(), "JPEG", dpi=(300, 150), exif=odd.exif(6)))
     assert turned.source.dpi == (150, 300)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "bmp"])
+def test_senseless_resolution_is_dropped(kind):
+    data = odd.with_png_chunk(odd.saved(odd.scene(), "PNG"), b"pHYs", struct.pack(">IIB", 2**32 - 1, 1, 1))
+    picture = read(data)
+    assert picture.source.dpi is None
+    assert encode(replace(picture, source=replace(picture.source, dpi=(1e12, 1e-9))), format=kind)
 
 
 def test_png_gamma_chunks_are_carried():

@@ -84,22 +84,30 @@ def test_keeps_its_tolerance(jump: float, count: int) -> None:
 def test_float32_bears_strong_links() -> None:
     links, f = system((1, 3, 33, 30), 4, 1e5)
     u = solve_screened_poisson(links.float(), f.float(), tolerance=1e-4)
-    assert u.dtype == torch.float32
     assert rms(u - dense_solution(links, f)) < 1e-4
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("shape", [(1, 3, 12, 15), (2, 2, 23, 30), (1, 1, 1, 1), (1, 3, 3, 50), (1, 1, 70, 1)])
+def test_float32_equals_the_dense_solution(shape: tuple[int, int, int, int], count: int) -> None:
+    links, f = system(shape, count)
+    u = solve_screened_poisson(links.float(), f.float(), tolerance=1e-6)
+    assert u.dtype == torch.float32
+    assert rms(u - dense_solution(links, f)) < 3e-6
 
 
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("shape", [(2, 2, 23, 30), (1, 1, 34, 17), (1, 2, 1, 300)])
 def test_compiled_and_torch_sweeps_agree(shape: tuple[int, int, int, int], count: int) -> None:
-    links, f = system(shape, count)
+    links, f = (t.float() for t in system(shape, count))
     links[0, 0, 0] = 0  # links may be cut
     with both_sweeps() as pair:
         grids = [sweeps.grids(links, 16) for sweeps in pair]
         for one, other in zip(*grids, strict=True):
             for name in ("links", "screening", "gain", "share"):
-                torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-12, atol=1e-14)
-        solutions = [_conjugate_gradients(sweeps, links, f, f.clone(), 1e-8, 300) for sweeps in pair]
-    torch.testing.assert_close(*solutions, rtol=0, atol=1e-8)
+                torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-5, atol=0)
+        solutions = [_conjugate_gradients(sweeps, links, f, f.clone(), 1e-5, 300) for sweeps in pair]
+    torch.testing.assert_close(*solutions, rtol=0, atol=1e-5)
 
 
 def test_the_v_cycle_is_symmetric_and_positive() -> None:
@@ -120,11 +128,11 @@ def test_a_constant_comes_back_bit_for_bit() -> None:
 
 
 def test_the_batch_and_the_threads_change_nothing() -> None:
-    links, f = system((2, 3, 200, 130), 2)
+    links, f = (t.float() for t in system((2, 3, 200, 130), 2))
     links[0] *= 1e-3
-    alone = [solve_screened_poisson(links[k : k + 1], f[k : k + 1], tolerance=1e-8) for k in range(2)]
-    together = solve_screened_poisson(links, f, tolerance=1e-8)
-    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-7)
+    alone = [solve_screened_poisson(links[k : k + 1], f[k : k + 1], tolerance=1e-5) for k in range(2)]
+    together = solve_screened_poisson(links, f, tolerance=1e-5)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-4)
     before = torch.get_num_threads()
     try:
         results = []

@@ -6,10 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from restauro.batch.walk import STREAM, Job, plan
 from restauro.cli.options import FileOptions
@@ -34,14 +33,15 @@ def each_picture(inputs: Sequence[str], files: FileOptions, *, made: str, change
         raise UsageError("--json: found a picture going to stdout too, wanted one of both; name a file with -o")
     if files.dry_run:
         for job in jobs:
-            _line(f"{job.source}: skipped, {job.skip}" if job.skip else f"{job.source} -> {job.target}")
+            what = f"{job.source}: skipped, {job.skip}" if job.skip else f"{job.source} -> {job.target}"
+            sys.stdout.write(what + "\n")
         return 0
     done = failed = 0
-    with _bar(sum(not job.skip for job in jobs)) as advance:
+    with _Bar(sum(not job.skip for job in jobs)) as bar:
         for job in jobs:
             began = time.perf_counter()
-            outcome = _one(job, files, change, advance)
-            _report(job, outcome, time.perf_counter() - began, files)
+            outcome = _one(job, files, change, bar)
+            _report(job, outcome, time.perf_counter() - began, files, bar)
             done += isinstance(outcome, Restored)
             failed += isinstance(outcome, Failed)
     if not done:
@@ -56,17 +56,20 @@ def classical(name: str, make: Callable[[], Picture], *notes: str) -> Restored:
     return Restored(picture, Evidence(name, None, "cpu", "float32", 1, time.perf_counter() - began, notes))
 
 
-def _one(job: Job, files: FileOptions, change: Change, advance: Progress) -> Outcome:
+def _one(job: Job, files: FileOptions, change: Change, bar: _Bar) -> Outcome:
     if job.skip:
         return Skipped(job.source, job.skip)
+    bar.begin(job.source)
     try:
         _refuse_own_input(job, files)
         picture = read(_input(job), max_pixels=files.max_pixels)
-        outcome = change(picture, advance)
+        outcome = change(picture, bar.tiles)
         if isinstance(outcome, Restored):
             _put(outcome.picture, job, files)
     except PictureError as error:
         return Failed(job.source, str(error))
+    finally:
+        bar.end()
     return outcome
 
 
@@ -109,7 +112,7 @@ def _put(picture: Picture, job: Job, files: FileOptions) -> None:
     )
 
 
-def _report(job: Job, outcome: Outcome, seconds: float, files: FileOptions) -> None:
+def _report(job: Job, outcome: Outcome, seconds: float, files: FileOptions, bar: _Bar) -> None:
     row: dict[str, Any] = {"input": job.source, "output": job.target}
     match outcome:
         case Restored(picture, evidence):
@@ -123,27 +126,61 @@ def _report(job: Job, outcome: Outcome, seconds: float, files: FileOptions) -> N
             row |= {"status": "failed", "reason": reason}
             text = f"restauro: {reason}"
     if files.json:
-        _line(json.dumps(row, ensure_ascii=False))
+        bar.say(json.dumps(row, ensure_ascii=False), sys.stdout)
     if not files.json or isinstance(outcome, Failed):
         quiet = isinstance(outcome, Failed) or job.target == STREAM
-        _line(text, sys.stderr if quiet else sys.stdout)
+        bar.say(text, sys.stderr if quiet else sys.stdout)
 
 
-def _line(text: str, stream: Any = None) -> None:
-    (stream or sys.stdout).write(text + "\n")
+class _Bar:
+    """A progress bar over pictures (and the tiles of the one at work) on a terminal; nothing at all elsewhere."""
 
+    def __init__(self, pictures: int) -> None:
+        self.pictures, self.done = pictures, 0
+        self.bar: Any = None
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-@contextmanager
-def _bar(pictures: int) -> Iterator[Progress]:
-    """A progress bar on a terminal; nothing at all elsewhere."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            # Redirection would send our own stdout, pictures included, to the terminal.
+            self.bar = Progress(
+                *columns,
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self.task = self.bar.add_task("", total=pictures)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"tiles ({pictures} picture{'s' * (pictures != 1)})", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    def __enter__(self) -> _Bar:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def say(self, text: str, stream: TextIO) -> None:
+        """Write a line; on a terminal above the bar."""
+        if self.bar and stream.isatty():
+            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            stream.write(text + "\n")
+
+    def begin(self, name: str) -> None:
+        """A picture is being worked on."""
+        if self.bar:
+            self.bar.update(self.task, description=f"{self.done + 1}/{self.pictures} {Path(name).name}")
+
+    def tiles(self, done: int, of: int) -> None:
+        """So many tiles of the picture at work are done."""
+        if self.bar:
+            self.bar.update(self.task, completed=self.done + done / max(1, of))
+
+    def end(self) -> None:
+        """The picture at work is finished, one way or the other."""
+        self.done += 1
+        if self.bar:
+            self.bar.update(self.task, completed=self.done)

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from restauro.errors import UsageError
 from restauro.restore.engine import EngineSettings
 
-
 #: Pictures to do. A lone hyphen is stdin, so hyphens must pass here; restauro.batch.walk refuses unknown options.
 Inputs = Annotated[str, Parameter(allow_leading_hyphen=True)]
 

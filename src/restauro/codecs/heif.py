@@ -16,7 +16,7 @@ import numpy as np
 
 from restauro.codecs import metadata, profile, vips
 from restauro.codecs.formats import FORMATS
-from restauro.codecs.pil import _DAMAGED
+from restauro.codecs.pil import DAMAGED
 from restauro.codecs.source import Decoded, Raster, Samples, Source, check_size, damaged
 from restauro.errors import PictureError
 
@@ -88,7 +88,7 @@ def decode_heic(name: str, data: bytes, max_pixels: int) -> Decoded:
         width, height = opened.size
         check_size(name, width, height, max_pixels)
         samples: Samples = np.array(opened)
-    except (*_DAMAGED, RuntimeError) as error:
+    except (*DAMAGED, RuntimeError) as error:
         raise damaged(name, "HEIC", str(error)) from None
     samples = samples.reshape(*samples.shape[:2], -1)
     info: dict[str, Any] = opened.info
@@ -124,11 +124,11 @@ def encode_heic(raster: Raster, source: Source, quality: int | None) -> bytes:
     mode = letters[str(raster.mode), raster.alpha] + (";16" if raster.bits > 8 else "")
     height, width = raster.samples.shape[:2]
     buffer = io.BytesIO()
-    extras = {"icc_profile": raster.icc, "exif": source.exif and b"Exif\0\0" + source.exif, "xmp": source.xmp}
+    carried = {"icc_profile": raster.icc, "exif": source.exif and b"Exif\0\0" + source.exif, "xmp": source.xmp}
+    extras = {key: value for key, value in carried.items() if value}
     module.encode(
         mode, (width, height), np.ascontiguousarray(_shifted(raster)).tobytes(), buffer,
-        quality=asked, chroma=420 if _subsampled(source, asked) else 444, **{k: v for k, v in extras.items()
-        if v},
+        quality=asked, chroma=420 if _subsampled(source, asked) else 444, **extras,
     )  # fmt: skip
     return buffer.getvalue()
 

@@ -53,6 +53,15 @@ def dpi(exif: bytes | None) -> tuple[float, float] | None:
     return (x[0] * per_inch, y[0] * per_inch) if per_inch and x and y and x[0] > 0 and y[0] > 0 else None
 
 
+def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The resolution, or ``None`` where it is nonsense that no header could hold.
+
+    >>> plausible_dpi((300.0, 300.0)), plausible_dpi((1e9, 0.0))
+    ((300.0, 300.0), None)
+    """
+    return dpi if dpi and all(1 <= value <= 65_000 for value in dpi) else None
+
+
 def upright_exif(exif: bytes | None, width: int | None = None, height: int | None = None) -> bytes | None:
     """EXIF with orientation 1, no thumbnail and, where it names them, the new width and height.
 

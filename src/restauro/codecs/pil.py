@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restauro.codecs.source import Samples, check_size, damaged
+from restauro.codecs.source import Samples, check_size, damaged, too_big
 from restauro.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # What Pillow's decoders raise on files that are damaged in one way or another.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -67,13 +67,13 @@ def opened(name: str, data: bytes, plugin: Any, kind: str, max_pixels: int) -> I
     """
     try:
         image: Image.Image = plugin(io.BytesIO(data))
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise damaged(name, kind, str(error)) from None
     check_size(name, image.width, image.height, max_pixels)
     try:
         image.load()
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise damaged(name, kind, str(error)) from None
     except MemoryError:
-        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
+        raise too_big(name) from None
     return image

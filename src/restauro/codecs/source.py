@@ -124,6 +124,11 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def too_big(name: str) -> PictureError:
+    """The error of a picture for which memory does not suffice."""
+    return PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it")
+
+
 def damaged(name: str, kind: str, detail: str) -> PictureError:
     """The error of a file that starts well and does not go on."""
     first = " ".join(detail.split()) or "no detail given"

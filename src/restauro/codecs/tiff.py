@@ -17,12 +17,10 @@ from restauro.codecs.source import Decoded, Mode, Raster, Source, check_size, da
 from restauro.errors import PictureError
 
 _XMP, _ICC, _EXTRA, _UNASSOCIATED = 700, 34675, 338, 2
-# Tags that describe how this one file stores its samples, or hold a second copy of the picture; all others
-# travel.
+# Tags that describe how this one file stores its samples, or hold a second copy of the picture; all others travel.
 _STRUCTURAL: Final = frozenset(
-    (254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289,
-    290, 291,
-     292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347,
+    (254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289, 290,
+     291, 292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347,
      512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, 34377, _ICC, 37724)
 )  # fmt: skip
 _COMPRESSION: Final = {
@@ -119,7 +117,6 @@ def _check(name: str, data: bytes, tags: ifd.Directory) -> tuple[bool, list[str]
     if (form, *bits) not in {(1, b) for b in (1, 2, 4, 8, 16)} | {(3, 16), (3, 32)}:
         kind = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex", 6: "complex"}.get(form, "untyped")
         raise _unsupported(name, f"{kind} samples of {'/'.join(str(int(b)) for b in sorted(bits))} bits")
-
     extra = bands - _COLOURS[photometric]
     if extra not in (0, 1) or (extra and _EXTRA not in tags.entries):
         raise _unsupported(name, f"{bands} channels")
@@ -153,7 +150,7 @@ def _described(tags: ifd.Directory) -> bytes | None:
 
 
 def _added(raster: Raster, source: Source) -> ifd.Directory:
-    """Every tag to be merged into the new file, in little-endian order."""
+    """Every tag to be merged into the new file, in the byte order of the EXIF block they come from."""
     children: dict[int, ifd.Directory] = {}
     entries: dict[int, ifd.Entry] = {}
     order = "<"

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from restauro.codecs.source import Samples, check_size, damaged
+from restauro.codecs.source import Samples, check_size, damaged, too_big
 from restauro.errors import PictureError
 
 _FORMAT = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
@@ -64,7 +64,7 @@ def samples(name: str, image: Any, kind: str) -> Samples:
     except (pyvips().Error, UnicodeDecodeError) as error:
         raise damaged(name, _shown(kind), detail(error)) from None
     except MemoryError:
-        raise PictureError(name, "a picture too big for memory", "a smaller one", "scale it down or cut it") from None
+        raise too_big(name) from None
 
 
 def image_of(array: Samples, mode: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def _restore(
     progress: Progress | None,
 ) -> Outcome:
     began = time.perf_counter()
-    net = load(weights)
+    net = _network(weights.path, weights.sha256)
     try:
         made = run(net, facts_of(net), picture.pixels, engine, progress=progress, name=picture.source.name)
     except EngineError as error:
@@ -139,6 +140,12 @@ def _restore(
 
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path, sha256: str) -> torch.nn.Module:
+    """Load once, not once per picture; the hash in the key notices a file that was replaced meanwhile."""
+    return load(path)
 
 
 def _weights(mask: Picture | None) -> Array | None:

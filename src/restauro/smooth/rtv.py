@@ -109,7 +109,7 @@ def rtv(x: Tensor, settings: RTVSettings | None = None) -> Tensor:
     """
     require_pictures(x)
     settings = settings or RTVSettings()
-    links_of = _links_by_rows if x.device.type == "cpu" else _links
+    links_of = _links_by_rows if x.device.type == "cpu" and x.dtype == torch.float32 else _links
     s = x = x.contiguous()
     for sigma in settings.sigmas:
         links = links_of(s, sigma, settings)

@@ -81,7 +81,8 @@ def solve_screened_poisson(
     Notes
     -----
     Cost: 3 to 10 steps of about 10 sweeps over the picture, up to 10 times more where weights jump by 1e4 from pixel
-    to pixel; 7 values of memory per value of target and 12 per pixel. On the CPU on as many threads as torch uses.
+    to pixel; 7 values of memory per value of target and 12 per pixel. Float32 on the CPU runs in compiled loops on as
+    many threads as torch uses; float64, which is there to check against, and other devices in torch operations.
     Float32 bears weights up to 1e5, and a constant comes back bit for bit.
 
     Examples
@@ -98,7 +99,7 @@ def solve_screened_poisson(
         raise SettingError("tolerance", tolerance, "a number above 0 (1e-3 is usual)")
     target = target.contiguous()
     u = (target if start is None else start).clone(memory_format=torch.contiguous_format)
-    if target.device.type != "cpu":
+    if target.device.type != "cpu" or target.dtype == torch.float64:
         return _conjugate_gradients(TorchSweeps(), links, target, u, tolerance, max_steps)
     count = torch.get_num_threads()
     with threads(count) as for_each:

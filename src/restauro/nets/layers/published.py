@@ -73,6 +73,6 @@ def fit_published(state: Mapping[str, Tensor], net: nn.Module, name: str = "the 
 
 
 def _renamed(key: str, wanted: Mapping[str, Tensor]) -> str:
-    place, _, last = key.rpartition(".")
-    newer = f"{place}.{SPECTRAL.get(last, last)}"
+    place, dot, last = key.rpartition(".")
+    newer = place + dot + SPECTRAL.get(last, last)
     return newer if newer in wanted else key

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from skimage.filters import unsharp_mask
+
+from restauro.errors import DataError
+from restauro.metrics.table import IDENTITY
+from restauro.train.data import Pair, PairSet
+from restauro.train.validate import score_table, unsharp
+
+
+@pytest.fixture
+def pairs() -> PairSet:
+    truth = skimage.data.astronaut()[:64, :64]
+    made = []
+    for k in range(3):
+        one = np.ascontiguousarray(np.roll(truth, 7 * k, axis=1))
+        blurred = np.rint((one.astype(float) + np.roll(one, 1, 0) + np.roll(one, 1, 1)) / 3).astype(np.uint8)
+        made.append(Pair(f"{k}", hashlib.sha256(one.tobytes()).hexdigest(), blurred, one))
+    return PairSet("v", 1.0, tuple(made))
+
+
+def test_table_holds_identity_unsharp_and_the_method(pairs: PairSet):
+    table = score_table(pairs, {"perfect": lambda x: x * 0 + 0.5}, {"command": "test"})
+    assert table.rows[0].method == IDENTITY
+    assert table.rows[1].method.startswith("unsharp sigma=")
+    gain = table.gain("perfect", "psnr:rgb")
+    assert gain is not None
+    assert gain.mean < 0, "grey is worse than the blurred picture, and the table says so"
+
+
+def test_a_method_that_gives_back_the_input_scores_like_the_identity(pairs: PairSet):
+    table = score_table(pairs, {"copy": lambda x: x}, {})
+    gain = table.gain("copy", "ssim:gauss11,rgb,valid")
+    assert gain is not None
+    assert gain.mean == gain.low == gain.high == 0
+
+
+def test_row_named_like_the_baseline_is_refused(pairs: PairSet):
+    with pytest.raises(DataError, match="twice"):
+        score_table(pairs, {IDENTITY: lambda x: x}, {})
+
+
+@pytest.mark.parametrize(("sigma", "amount"), [(1.0, 0.5), (2.0, 1.0)])
+def test_unsharp_agrees_with_scikit_image_inside(sigma: float, amount: float):
+    picture = skimage.data.astronaut()[:96, :96].astype(np.float32) / 255
+    ours = unsharp(torch.from_numpy(picture).permute(2, 0, 1)[None], sigma, amount)[0].permute(1, 2, 0).numpy()
+    theirs = unsharp_mask(picture, radius=sigma, amount=amount, channel_axis=2)
+    inside = slice(10, -10)
+    np.testing.assert_allclose(ours[inside, inside], theirs[inside, inside], atol=6e-3)  # they cut at 4 sigma, we at 3
