@@ -25,7 +25,7 @@ def group(step: dict) -> str:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=24)
 @given(
     st.sampled_from(list(LAWS)),
     st.integers(1, 2),
@@ -90,7 +90,7 @@ IMGAUG = {
 def test_laws_are_as_strong_as_imgaugs(law: str, wanted: tuple[float, float]):
     pixels = torch.from_numpy(photograph()).double().reshape(128, 4, 128, 4, 3).mean((1, 3)).round() / 255
     x = pixels.permute(2, 0, 1).float().expand(100, -1, -1, -1)
-    y = degrade_tensor(x, law, {"jpeg.swapped": 0} if law == "face-renovation" else None, seed=3)[0]
+    y = degrade_tensor(x, law, seed=3)[0]
     psnr = -10 * torch.log10((y - x).square().mean((1, 2, 3)))
     mean, deviation = wanted
     assert float(psnr.mean()) == pytest.approx(mean, abs=4 * deviation / 10)
@@ -125,10 +125,10 @@ def test_the_stream_of_seed_7_stays():
     """A degraded set must come out the same from the next version; change this only with a note in the changelog."""
     _, record = degrade_tensor(torch.zeros(1, 3, 4, 4), "face-renovation", seed=7)
     assert [dict(step) for step in record.drawn[0]] == [
-        {"step": "jpeg", "quality": 31, "swapped": False},
-        {"step": "gaussian-blur", "sigma_px": pytest.approx(0)},
-        {"step": "resize", "scale": pytest.approx(0), "method": "cubic"},
-        {"step": "laplace-noise", "scale": pytest.approx(0), "seed": 0},
+        {"step": "jpeg", "quality": 36, "swapped": False},
+        {"step": "gaussian-blur", "sigma_px": pytest.approx(3.921746104567789)},
+        {"step": "resize", "scale": pytest.approx(0.2141941562234962), "method": "cubic"},
+        {"step": "laplace-noise", "scale": pytest.approx(29.434615988177956), "seed": 728714580},
     ]
 
 

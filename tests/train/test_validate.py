@@ -8,7 +8,7 @@ import skimage.data
 import torch
 from skimage.filters import unsharp_mask
 
-from restauro.errors import DataError
+from restauro.errors import SettingError
 from restauro.metrics.table import IDENTITY
 from restauro.train.data import Pair, PairSet
 from restauro.train.validate import score_table, unsharp
@@ -42,7 +42,7 @@ def test_a_method_that_gives_back_the_input_scores_like_the_identity(pairs: Pair
 
 
 def test_row_named_like_the_baseline_is_refused(pairs: PairSet):
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(SettingError, match="each picture once"):
         score_table(pairs, {IDENTITY: lambda x: x}, {})
 
 

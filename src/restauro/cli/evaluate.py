@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +24,7 @@ def evaluate(
     model: str | None = None,
     recipe: str | None = None,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
+    metrics: str = "clean",
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
 ) -> int:
@@ -45,29 +46,50 @@ def evaluate(
         A model (or a .safetensors file) and the recipe whose validation pictures are used.
     root
         The folder that the recipe's picture sets are relative to.
+    metrics
+        Names with commas between, for example psnr,ssim,sc; clean and paper are groups. docs/metrics.md has them all.
     output
-        A .md, .csv or .json file (one per validation set: NAME.<set>.json); without it Markdown on stdout.
+        A .md, .csv, .json or (for folders) .html file, one per validation set; without it Markdown on stdout.
     json
         JSON on stdout.
     """
+    names = tuple(one.strip() for one in metrics.split(","))
     if (restored is None) == (model is None):
         raise UsageError("evaluate: wanted either --restored and --truth, or --model and --recipe")
     if restored is not None:
         if truth is None:
             raise UsageError("evaluate: found --restored without --truth, wanted both folders")
-        from restauro.metrics.evaluate import evaluate_folders
-
-        tables = {"": evaluate_folders(Path(restored), Path(truth), None if input_ is None else Path(input_))}
+        tables = {"": _folder_table(Path(restored), Path(truth), None if input_ is None else Path(input_), names)}
     else:
         if recipe is None or root is None or model is None:
             raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")
-        tables = _model_tables(model, recipe, Path(root))
+        tables = _model_tables(model, recipe, Path(root), names)
     for name, table in tables.items():
-        _put(table, name, output, json)
+        if restored is not None and truth is not None and output is not None and output.endswith(".html"):
+            _put_page(table, Path(restored), Path(truth), Path(output))
+        else:
+            _put(table, name, output, json)
     return 0
 
 
-def _model_tables(model: str, recipe: str, root: Path) -> dict[str, Table]:
+def _folder_table(restored: Path, truth: Path, given: Path | None, metrics: Sequence[str]) -> Table:
+    from restauro.metrics.evaluate import evaluate_folders
+
+    command = f"restauro evaluate --restored {restored} --truth {truth}"
+    command += f" --input {given}" if given else ""
+    return evaluate_folders(restored, truth, given, metrics=metrics, about={"command": command})
+
+
+def _put_page(table: Table, restored: Path, truth: Path, output: Path) -> None:
+    from restauro.metrics.html import html_page
+    from restauro.metrics.matching import match_by_name
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(html_page(table, match_by_name(restored, truth)[0]), encoding="utf-8")
+    sys.stdout.write(f"{output}\n")
+
+
+def _model_tables(model: str, recipe: str, root: Path, metrics: Sequence[str]) -> dict[str, Table]:
     from restauro.models import facts_of, find, load
     from restauro.train.loop import cache_folder
     from restauro.train.recipe import read_recipe
@@ -81,7 +103,10 @@ def _model_tables(model: str, recipe: str, root: Path) -> dict[str, Table]:
         "training data sha256": weights.metadata.get("data_sha256", "unknown"),
     }
     sets = validation_sets(read_recipe(recipe), root, cache_folder())
-    return {one.name: score_table(one, {weights.name: whole_picture(net, facts_of(net))}, about) for one in sets}
+    return {
+        one.name: score_table(one, {weights.name: whole_picture(net, facts_of(net))}, about, metrics=metrics)
+        for one in sets
+    }
 
 
 def _put(table: Table, name: str, output: str | None, as_json: bool) -> None:

@@ -6,7 +6,7 @@ record that comes back is enough to do the same again: by the seed, or by the dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
@@ -180,10 +180,10 @@ def repeat_steps(x: Tensor, drawn: Sequence[Sequence[Mapping[str, Any]]]) -> Ten
     return torch.cat([_apply(picture[None], map(_step, steps)) for picture, steps in zip(x, drawn, strict=True)])
 
 
-def _apply(x: Tensor, steps: Any) -> Tensor:
+def _apply(x: Tensor, steps: Iterable[Step]) -> Tensor:
     for step in steps:
         x = step(x)
-    return x.clone() if not steps else x
+    return x
 
 
 def _step(described: Mapping[str, Any]) -> Step:

@@ -117,7 +117,9 @@ def bilateral(x: Tensor, settings: BilateralSettings | None = None) -> Tensor:
     return weighted_mean(x, x, settings)
 
 
-def joint_bilateral(x: Tensor, settings: JointBilateralSettings | None = None, guide: Tensor | None = None) -> Tensor:
+def joint_bilateral(
+    x: Tensor, settings: JointBilateralSettings | None = None, *, guide: Tensor | None = None
+) -> Tensor:
     """Average every pixel with those near in place and in the colour of a guide.
 
     Parameters

@@ -1,16 +1,29 @@
-"""The table of classical filters: a method's name, its settings, its function, its paper."""
+"""The table of classical filters: what ``rs.smooth(picture, method=...)`` and ``restauro smooth --method``
+can do.
+
+A new filter is one file and one line here.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
-from restauro.errors import UsageError
+from restauro.errors import SettingError, UsageError
+from restauro.smooth.bilateral import BilateralSettings, JointBilateralSettings, bilateral, joint_bilateral
+from restauro.smooth.domain_transform import DomainTransformSettings, domain_transform
+from restauro.smooth.fgs import FGSSettings, fgs
+from restauro.smooth.guided import GuidedSettings, guided
+from restauro.smooth.ils import ILSSettings, ils
 from restauro.smooth.l0 import L0Settings, l0
+from restauro.smooth.rolling_guidance import RollingGuidanceSettings, rolling_guidance
+from restauro.smooth.rtv import RTVSettings, rtv
+from restauro.smooth.sdf import SDFSettings, sdf
+from restauro.smooth.wls import WLSSettings, wls
 
 Setting = float | int | str
 
@@ -25,36 +38,79 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "l0": Method(L0Settings, l0, "Xu et al. 2011, L0 gradient minimization"),
+    "l0": Method(L0Settings, l0, "Xu et al. 2011: few edges, flat regions between them"),
+    "rtv": Method(RTVSettings, rtv, "Xu et al. 2012, relative total variation: removes texture, keeps structure"),
+    "guided": Method(GuidedSettings, guided, "He et al. 2013: locally a linear function of the guide"),
+    "rolling-guidance": Method(RollingGuidanceSettings, rolling_guidance, "Zhang et al. 2014: removes what is small"),
+    "bilateral": Method(
+        BilateralSettings, bilateral, "Tomasi, Manduchi 1998: mean over what is near in place and colour"
+    ),
+    "joint-bilateral": Method(
+        JointBilateralSettings, joint_bilateral, "Petschnig et al. 2004: near in a guide's colour"
+    ),
+    "fgs": Method(FGSSettings, fgs, "Min et al. 2014, fast global smoother: strong, in linear time"),
+    "wls": Method(WLSSettings, wls, "Farbman et al. 2008, weighted least squares: flat except over edges"),
+    "ils": Method(ILSSettings, ils, "Liu et al. 2020, iterative least squares: a few FFTs"),
+    "sdf": Method(SDFSettings, sdf, "Ham et al. 2018: edges of a static guide and of the result itself"),
+    "domain-transform": Method(DomainTransformSettings, domain_transform, "Gastal, Oliveira 2011: the fastest here"),
 }
 
 
 def smooth_tensor(x: Tensor, method: str, settings: Mapping[str, Setting]) -> Tensor:
-    """Smooth x [N, C, H, W], 0..1, by a method of :data:`METHODS`.
+    """Smooth x by a method of :data:`METHODS`.
+
+    Parameters
+    ----------
+    x
+        [N, C, H, W] float32 or float64, 0..1. It is not changed.
+    method
+        A key of :data:`METHODS`.
+    settings
+        Fields of the method's settings class; what is missing keeps its default.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H, W], same type and device. Cost: that of the method.
 
     Raises
     ------
     UsageError
-        Unknown method or setting, with the nearest known one.
+        Unknown method or setting: names the nearest known one.
     SettingError
-        A value outside its range.
+        A value of the wrong kind or outside its range.
 
     Examples
     --------
     >>> import torch
     >>> smooth_tensor(torch.rand(1, 3, 8, 8), "l0", {"lam": 0.05}).shape
     torch.Size([1, 3, 8, 8])
+    >>> smooth_tensor(torch.rand(1, 3, 8, 8), "guided", {"radius": 4})
+    Traceback (most recent call last):
+    ...
+    restauro.errors.UsageError: guided: found setting 'radius', wanted 'radius_px' perhaps (of radius_px, eps)
     """
     if method not in METHODS:
         raise UsageError(f"method: found {method!r}, wanted {_nearest(method, METHODS)}")
-    kind = METHODS[method].settings
-    known = [field.name for field in fields(kind)]
-    for name in settings:
-        if name not in known:
-            raise UsageError(f"{method}: found setting {name!r}, wanted {_nearest(name, known)}")
-    return METHODS[method].function(x, kind(**settings))
+    entry = METHODS[method]
+    kinds = {field.name: field.type for field in fields(entry.settings)}
+    for name, value in settings.items():
+        if name not in kinds:
+            raise UsageError(f"{method}: found setting {name!r}, wanted {_nearest(name, kinds)}")
+        accepted, wanted = _ACCEPTED[kinds[name]]
+        if isinstance(value, bool) or not isinstance(value, accepted):
+            raise SettingError(name, value, wanted)
+    return entry.function(x, entry.settings(**settings))
 
 
-def _nearest(found: str, known: Any) -> str:
-    close = difflib.get_close_matches(found, list(known), n=1)
-    return f"{close[0]!r} perhaps (of {', '.join(known)})" if close else f"one of {', '.join(known)}"
+_ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
+    "float": ((int, float), "a number"),
+    "int": ((int,), "a whole number"),
+    "str": ((str,), "a word"),
+}
+
+
+def _nearest(found: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(found, names, n=1)
+    return f"{close[0]!r} perhaps (of {', '.join(names)})" if close else f"one of {', '.join(names)}"

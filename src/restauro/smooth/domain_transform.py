@@ -74,7 +74,9 @@ class DomainTransformSettings:
         return [self.sigma_px * math.sqrt(3) * 2 ** (t - 1 - k) / math.sqrt(4**t - 1) for k in range(t)]
 
 
-def domain_transform(x: Tensor, settings: DomainTransformSettings | None = None, guide: Tensor | None = None) -> Tensor:
+def domain_transform(
+    x: Tensor, settings: DomainTransformSettings | None = None, *, guide: Tensor | None = None
+) -> Tensor:
     """Smooth a picture between the edges of a guide, in linear time, at the cost of a few sweeps.
 
     Parameters

@@ -73,7 +73,7 @@ class FGSSettings:
         return [1.5 * 4 ** (t - 1 - k) / (4**t - 1) * self.lam for k in range(t)]
 
 
-def fgs(x: Tensor, settings: FGSSettings | None = None, guide: Tensor | None = None) -> Tensor:
+def fgs(x: Tensor, settings: FGSSettings | None = None, *, guide: Tensor | None = None) -> Tensor:
     """Smooth a picture strongly between the edges of a guide, in linear time.
 
     Parameters

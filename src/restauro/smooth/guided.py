@@ -63,7 +63,7 @@ class GuidedSettings:
             raise SettingError("eps", self.eps, "a number above 0 (usual range 0.01 to 0.16)")
 
 
-def guided(x: Tensor, settings: GuidedSettings | None = None, guide: Tensor | None = None) -> Tensor:
+def guided(x: Tensor, settings: GuidedSettings | None = None, *, guide: Tensor | None = None) -> Tensor:
     """Smooth a picture so that it stays a locally linear function of a guide.
 
     Parameters

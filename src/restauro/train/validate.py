@@ -8,7 +8,7 @@ would have them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from restauro.facts import Facts
-from restauro.metrics import psnr as psnr_metric
-from restauro.metrics import ssim as ssim_metric
-from restauro.metrics.table import IDENTITY, Column, Row, Table
+from restauro.metrics.catalogue import CLEAN, Setup
+from restauro.metrics.psnr import psnr
+from restauro.metrics.scoreboard import Scoreboard
+from restauro.metrics.table import IDENTITY, Table
 from restauro.train.data import PairSet, load_pairs, to_tensor
 from restauro.train.recipe import Recipe
-
-COLUMNS = (
-    Column(psnr_metric.NAME, "higher", digits=2, unit="dB"),
-    Column(ssim_metric.NAME, "higher", digits=4),
-)
 
 #: (sigma in px, amount) of the unsharp masks that are tried.
 UNSHARP_GRID = tuple((sigma, amount) for sigma in (0.7, 1.5, 3.0) for amount in (0.1, 0.25, 0.5, 1.0))
 
 Restore = Callable[[Tensor], Tensor]
-Scores = tuple[dict[str, float], dict[str, float]]
 
 
 def validation_sets(recipe: Recipe, root: Path, cache: Path) -> list[PairSet]:
@@ -39,7 +34,14 @@ def validation_sets(recipe: Recipe, root: Path, cache: Path) -> list[PairSet]:
     return [load_pairs(spec, root, recipe.degradation, cache) for spec in recipe.data.validation]
 
 
-def score_table(one: PairSet, methods: Mapping[str, Restore], about: Mapping[str, str]) -> Table:
+def score_table(
+    one: PairSet,
+    methods: Mapping[str, Restore],
+    about: Mapping[str, str],
+    *,
+    metrics: Sequence[str] = CLEAN,
+    setup: Setup | None = None,
+) -> Table:
     """Score methods on one validation set.
 
     Parameters
@@ -50,10 +52,22 @@ def score_table(one: PairSet, methods: Mapping[str, Restore], about: Mapping[str
         Name -> a function from [1, 3, H, W] in 0..1 to the same.
     about
         Where the numbers come from; printed under the table.
+    metrics, setup
+        See :class:`restauro.metrics.scoreboard.Scoreboard`.
     """
-    rows = [_row(IDENTITY, one, lambda x: x), _best_unsharp(one)]
-    rows += [_row(name, one, restore) for name, restore in methods.items()]
-    return Table(COLUMNS, tuple(rows), about={"set": one.name, **about})
+    sigma, amount = _best_unsharp(one)
+    rows: dict[str, Restore] = {
+        IDENTITY: lambda x: x,
+        f"unsharp sigma={sigma} amount={amount}": lambda x: unsharp(x, sigma, amount),
+    }
+    board = Scoreboard(metrics, setup)
+    digest = hashlib.sha256()
+    for pair in one.pairs:
+        digest.update(f"{pair.name} {pair.file_sha256}\n".encode())
+        source, truth = to_tensor(pair.source[None]), to_tensor(pair.truth[None])
+        for method, restore in (*rows.items(), *methods.items()):
+            board.add(method, pair.name, _stored(restore(source)), truth, source)
+    return board.table(about={"set": one.name, **about}, truth_digest=digest.hexdigest())
 
 
 def whole_picture(net: nn.Module, facts: Facts) -> Restore:
@@ -87,35 +101,20 @@ def unsharp(x: Tensor, sigma_px: float, amount: float) -> Tensor:
     return (x + amount * (x - y)).clamp(0, 1)
 
 
-def _row(method: str, one: PairSet, restore: Restore) -> Row:
-    psnr, ssim = _scores(one, restore)
-    return Row(method, {psnr_metric.NAME: psnr, ssim_metric.NAME: ssim}, truth_digest=_digest(one))
+def _best_unsharp(one: PairSet) -> tuple[float, float]:
+    """The unsharp mask of the grid with the best mean PSNR, on at most 32 of the pictures."""
+    sample = one.pairs[:: -(-len(one.pairs) // 32)]
+
+    def mean_psnr(setting: tuple[float, float]) -> float:
+        values = [
+            float(psnr(_stored(unsharp(to_tensor(pair.source[None]), *setting)), to_tensor(pair.truth[None]))[0])
+            for pair in sample
+        ]
+        return float(np.mean(values))
+
+    return max(UNSHARP_GRID, key=mean_psnr)
 
 
-def _scores(one: PairSet, restore: Restore) -> Scores:
-    psnr: dict[str, float] = {}
-    ssim: dict[str, float] = {}
-    for pair in one.pairs:
-        output = (restore(to_tensor(pair.source[None])).clamp(0, 1) * 255).round() / 255
-        truth = to_tensor(pair.truth[None])
-        psnr[pair.name] = float(psnr_metric.psnr(output, truth)[0])
-        ssim[pair.name] = float(ssim_metric.ssim(output, truth)[0])
-    return psnr, ssim
-
-
-def _best_unsharp(one: PairSet) -> Row:
-    """The unsharp mask of the grid with the best mean PSNR on the pictures at hand."""
-    sample = PairSet(one.name, one.weight, one.pairs[:: max(1, len(one.pairs) // 16)])
-    means = {
-        setting: np.mean(list(_scores(sample, lambda x, s=setting: unsharp(x, *s))[0].values()))  # type: ignore[misc]
-        for setting in UNSHARP_GRID
-    }
-    sigma, amount = max(means, key=lambda setting: float(means[setting]))
-    return _row(f"unsharp sigma={sigma} amount={amount}", one, lambda x: unsharp(x, sigma, amount))
-
-
-def _digest(one: PairSet) -> str:
-    total = hashlib.sha256()
-    for pair in one.pairs:
-        total.update(f"{pair.name} {pair.file_sha256}\n".encode())
-    return total.hexdigest()
+def _stored(x: Tensor) -> Tensor:
+    """What a file of 8 bits would hold."""
+    return (x.clamp(0, 1) * 255).round() / 255
