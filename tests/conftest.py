@@ -16,11 +16,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each pytest-xdist worker one thread; with all cores each, they only get in each other's way."""
+    """Give each pytest-xdist worker one thread, and name the folder of feature weights where there is one."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         import torch
 
         torch.set_num_threads(1)
+    features = ROOT.parent / "shared" / "data" / "weights"
+    if features.is_dir():
+        os.environ.setdefault("RESTAURO_FEATURES", str(features))
 
 
 @pytest.fixture(scope="session")

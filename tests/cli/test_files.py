@@ -174,3 +174,9 @@ def test_odd_sizes(here: Path, height: int, width: int):
     assert main(["smooth", "odd.png", "-o", "s.png"]) == 0
     assert _pixels("d.png").shape == (height, width, 3)
     assert np.array_equal(_pixels("s.png"), _pixels("odd.png")), "a constant picture has no detail to lose"
+
+
+def test_what_the_target_cannot_hold_is_said(here: Path, capsys: pytest.CaptureFixture[str]):
+    Image.fromarray(np.full((32, 32), 30000, np.uint16)).save("wide.png")
+    assert main(["smooth", "wide.png", "-o", "narrow.jpg"]) == 0
+    assert "note: 16 bit becomes 8 bit" in capsys.readouterr().out

@@ -140,7 +140,7 @@ class TestFacts:
             (gradient,) = torch.autograd.grad(y[0, 0, at, at], x, retain_graph=True)
             touched = gradient[0].abs().sum(0).nonzero()
             reach = max(reach, int((touched - at).abs().max()))
-        assert reach == net.facts.halo_px == 15 + 4 * blocks * convs
+        assert reach == net.facts.halo_px == 12 + 4 * blocks * convs
 
     def test_without_a_norm_tiles_change_nothing(self):
         net = small(blocks=1, norm="none")

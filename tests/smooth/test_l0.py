@@ -5,40 +5,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from restauro.errors import SettingError, UsageError
 from restauro.smooth.l0 import L0Settings, _l0_fft, l0
-
-quick = settings(deadline=None, max_examples=15)
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    return float(-10 * torch.log10((a.double() - b.double()).square().mean() + 1e-40))
-
-
-def photo(height: int = 200, width: int = 240, dtype: torch.dtype = torch.float64) -> Tensor:
-    pixels = skimage.data.astronaut()[50 : 50 + height, 100 : 100 + width]
-    return torch.from_numpy(pixels).to(dtype).div(255).permute(2, 0, 1)[None].contiguous()
-
-
-def noise(seed: int, *shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.smooth.oracles import noise, periodic_differences, photo, psnr, quick, to_array, to_tensor
 
 
 def dense_l0(picture: np.ndarray, s: L0Settings) -> np.ndarray:
     """The paper step by step: matrices for the differences, an explicit (h, v), a direct solve of eq. 8."""
     channels, height, width = picture.shape
 
-    def periodic_difference(n: int) -> np.ndarray:
-        return np.roll(np.eye(n), 1, axis=1) - np.eye(n)
-
-    dx = np.kron(np.eye(height), periodic_difference(width))
-    dy = np.kron(periodic_difference(height), np.eye(width))
+    dx, dy = periodic_differences(height, width)
     identity, laplacian = np.eye(height * width), dx.T @ dx + dy.T @ dy
     target = picture.reshape(channels, -1).T
     smooth, beta = target.copy(), 2 * s.lam
@@ -82,7 +62,7 @@ def test_float32_is_enough() -> None:
 
 
 def test_keeps_mean_brightness_and_its_input() -> None:
-    x = photo(dtype=torch.float32)
+    x = photo(200, 240, dtype=torch.float32)
     before = x.clone()
     y = l0(x, L0Settings(lam=0.1))
     assert torch.equal(x, before)
@@ -91,7 +71,7 @@ def test_keeps_mean_brightness_and_its_input() -> None:
 
 
 def test_larger_lam_leaves_fewer_edges() -> None:
-    x = photo()
+    x = photo(200, 240)
 
     def edges(lam: float) -> int:
         y = l0(x, L0Settings(lam=lam))
@@ -104,7 +84,7 @@ def test_larger_lam_leaves_fewer_edges() -> None:
 
 
 def test_counts_a_gradient_once_for_all_colours() -> None:
-    x = photo()
+    x = photo(200, 240)
     alone = torch.cat([l0(x[:, c : c + 1]) for c in range(3)], dim=1)
     assert psnr(l0(x), alone) < 50
 
@@ -122,7 +102,7 @@ def test_batch_equals_single_pictures_and_threads_do_not_matter() -> None:
 
 
 def test_accepts_views() -> None:
-    x = photo()
+    x = photo(200, 240)
     assert psnr(l0(x.permute(0, 1, 3, 2)[:, :, ::2]), l0(x.permute(0, 1, 3, 2)[:, :, ::2].contiguous())) > 200
 
 
@@ -156,15 +136,14 @@ def test_flip_commutes_along_a_line(seed: int, width: int) -> None:
 
 
 def test_flip_of_a_photograph_changes_little() -> None:
-    x = photo()
+    x = photo(200, 240)
     assert 30 < psnr(l0(x.flip(3)), l0(x).flip(3)) < 100
 
 
 def test_opencv_is_not_this_filter() -> None:
     """Why OpenCV is no oracle here: its differences and their transpose do not match, brightness drifts."""
-    x = photo(dtype=torch.float32)
-    theirs = cv2.ximgproc.l0Smooth(x[0].permute(1, 2, 0).numpy().copy(), None, 0.02, 2.0)
-    theirs = torch.from_numpy(theirs).permute(2, 0, 1)[None]
+    x = photo(200, 240, dtype=torch.float32)
+    theirs = to_tensor(cv2.ximgproc.l0Smooth(to_array(x), None, 0.02, 2.0))
     ours = l0(x)
     assert 25 < psnr(ours[..., 8:-8, 8:-8], theirs[..., 8:-8, 8:-8]) < 40
     assert (theirs.mean() - x.mean()).abs() > 0.005

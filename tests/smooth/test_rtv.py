@@ -41,7 +41,7 @@ def dense_rtv(picture: np.ndarray, s: RTVSettings) -> np.ndarray:
     target = picture.reshape(-1, channels)
     smooth, sigma = target.copy(), s.sigma_px
     for _ in range(s.steps):
-        taps = np.arange((int(round(5 * sigma)) | 1)) - (int(round(5 * sigma)) | 1) // 2
+        taps = np.arange(int(round(5 * sigma)) | 1) - (int(round(5 * sigma)) | 1) // 2
         gauss = np.exp(-(taps**2) / (2 * sigma**2))
         blurred = smooth.reshape(picture.shape)
         for axis in (0, 1):
@@ -75,7 +75,7 @@ def test_links_by_rows_equal_the_equations(shape: tuple[int, int, int, int], sig
 
 
 def test_float32_at_the_default_tolerance_is_60_db_from_the_solution() -> None:
-    pixels = skimage.data.astronaut()[50:150, 100:220]
+    pixels = skimage.data.astronaut()[100:170, 200:280]
     x = torch.from_numpy(pixels).double().div(255).permute(2, 0, 1)[None].contiguous()
     error = rtv(x.float()).double() - rtv(x, RTVSettings(tolerance=exact))
     assert -10 * math.log10(float(error.square().mean())) > 60

@@ -7,13 +7,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from restauro.batch.walk import STREAM, Job, plan
 from restauro.cli.options import FileOptions
+from restauro.codecs.formats import of_suffix
 from restauro.errors import PictureError, UsageError
-from restauro.picture import Picture, encode, read, write
+from restauro.picture import Picture, encode, losses, read, write
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
 from restauro.restore.verbs import Progress
 
@@ -65,7 +67,9 @@ def _one(job: Job, files: FileOptions, change: Change, bar: _Bar) -> Outcome:
         picture = read(_input(job), max_pixels=files.max_pixels)
         outcome = change(picture, bar.tiles)
         if isinstance(outcome, Restored):
+            lost = losses(outcome.picture, format=_format(job, files))
             _put(outcome.picture, job, files)
+            outcome = replace(outcome, evidence=replace(outcome.evidence, notes=(*outcome.evidence.notes, *lost)))
     except PictureError as error:
         return Failed(job.source, str(error))
     finally:
@@ -88,6 +92,13 @@ def _input(job: Job) -> str | bytes:
     if not data:
         raise PictureError("stdin", "nothing", "the bytes of a picture", "pipe a file into it")
     return data
+
+
+def _format(job: Job, files: FileOptions) -> str | None:
+    """The format of the result: asked for, or the target's ending's, or (on a stream) the source's."""
+    if files.format is not None or job.target == STREAM:
+        return files.format
+    return of_suffix(job.target).name
 
 
 def _put(picture: Picture, job: Job, files: FileOptions) -> None:

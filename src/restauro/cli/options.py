@@ -47,7 +47,7 @@ class EngineOptions:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     "auto, float32 or bfloat16."
     memory: str | None = None
-    "Memory limit, for example 4G or 800M; without it half of what is free."
+    "What the computation may take beside the picture itself, such as 4G or 800M; without it half of what is free."
     tile: int | None = None
     "Side of the tiles in pixels; without it as large as the memory limit allows."
 

@@ -74,7 +74,7 @@ class DeblurGAN(nn.Module):
         )
         self.facts = Facts(
             multiple=4,
-            halo_px=15 + 4 * blocks * convs_per_block,  # the exact radius of the receptive field
+            halo_px=12 + 4 * blocks * convs_per_block,  # the exact radius of the receptive field
             global_statistics=norm == "instance",
             bytes_per_px=24 * width,
         )

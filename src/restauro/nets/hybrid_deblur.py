@@ -147,7 +147,7 @@ class AsapDeblur(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(shared)
-        nn.init.normal_(head.weight, 0.0, 1.0 if self.settings.shared_mlp else 0.02)
+        nn.init.normal_(head.weight, 0.0, 0.1 if self.settings.shared_mlp else 0.02)
         if self.settings.shared_mlp:
             for index in range(self.mlp.depth):
                 _, weight = self.mlp.layer(shared, index)

@@ -124,7 +124,7 @@ class SASNet(nn.Module):
             halo_px=min(self.radius_px, HALO_PX),
             global_statistics=attention,
             precisions=("bfloat16", "float32"),
-            bytes_per_px=80 + 4 * width,
+            bytes_per_px=96 + 11 * width // 4,
         )
 
     def forward(
@@ -218,7 +218,7 @@ class SASNet(nn.Module):
             state = haar_merge(torch.cat([a1, a2], dim=1))
         return state
 
-    def fused(self, band_px: int = 64) -> SASNet:
+    def fused(self, band_px: int = 128) -> SASNet:
         """Make an equal network for inference: faster, and exact on large pictures without tiles.
 
         Its subnets run in bands of rows with the whole picture's pooling (:class:`.layers.subnet.BandedSubnet`), so
@@ -244,7 +244,7 @@ class SASNet(nn.Module):
                 block.g1, block.g2, block.g3 = (
                     BandedSubnet(cast(Subnet, g), rows) for g in (block.g1, block.g2, block.g3)
                 )
-        net.facts = replace(self.facts, bytes_per_px=80 + self.width)
+        net.facts = replace(self.facts, bytes_per_px=110 + self.width)
         return net.eval().requires_grad_(False)
 
     @property

@@ -1,7 +1,6 @@
-"""The table of classical filters: what ``rs.smooth(picture, method=...)`` and ``restauro smooth --method``
-can do.
+"""The table of classical filters: what ``rs.smooth(picture, method=...)`` and the command know.
 
-A new filter is one file and one line here.
+A new filter is one file, and one line here.
 """
 
 from __future__ import annotations

@@ -68,19 +68,20 @@ class Subnet(nn.Module):
 class BandedSubnet(nn.Module):
     """A :class:`Subnet` for inference, computed in bands of rows.
 
-    Features of one band after the other are pooled and kept; when the gate is known, the rest follows, again band by
-    band. So the pooling is that of the whole picture, all other memory is that of one band, and a band's work
-    stays in the processor's cache. Where the gate is given nothing is kept. Equal to the subnet up to rounding.
+    Features of one band after the other are kept and pooled; when the gate is known, the rest follows, again band by
+    band. So the pooling is that of the whole picture, all other memory is that of one band, and the work on a
+    band stays in the processor's cache. Where the gate is given, nothing is kept. Equal to the subnet up to rounding.
 
     Beside the bands: batch normalisation is folded into the 7x7 convolution, activations and gates act in place,
-    and two poolings that torch computes slowly in bfloat16 are said in other words.
+    and two poolings that torch computes slowly in bfloat16 are said in other words. One convolution for g2 and g3
+    (two groups, same input) was measured to be half as fast on a processor as two.
 
     Parameters
     ----------
     subnet
         What to compute; copied.
     rows
-        Rows of a band. Four beside it are computed twice, twelve where the gate is given.
+        Rows of a band, at least 4. Four beside it are computed twice, twelve where the gate is given.
 
     Examples
     --------
@@ -95,13 +96,14 @@ class BandedSubnet(nn.Module):
         super().__init__()
         same = copy.deepcopy(subnet)
         same.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.rows = rows
         self.conv1, self.conv2, self.conv3 = same.conv1, same.conv2, same.conv3
         self.slope = same.act.negative_slope
         self.attention = same.attention
         if self.attention is not None:
             self.attention.spatial = _folded(self.attention.spatial, self.attention.norm)
             self.attention.norm = nn.Identity()
+        self.reach = 1 if self.attention is None else 4  # of conv3, and of the 7x7 before it
+        self.rows = max(rows, self.reach)
 
     def forward(self, u: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
@@ -111,35 +113,19 @@ class BandedSubnet(nn.Module):
     def gated(self, u: Tensor, gate: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """See :meth:`Subnet.gated`."""
         u = u.contiguous(memory_format=torch.channels_last)
+        height = u.shape[2]
+        bands = [(top, min(top + self.rows, height)) for top in range(0, height, self.rows)]
         kept = None
         if self.attention is not None and gate is None:
-            kept, gate = self._features_and_gate(u, self.attention)
-        height, reach = u.shape[2], 1 if self.attention is None else 4  # conv3; and the 7x7 before it
+            kept = [self._features(u, *band) for band in bands]
+            gate = self.attention.channel_gate(*_pool(kept))
         pieces = []
-        for top in range(0, height, self.rows):
-            bottom = min(top + self.rows, height)
-            start, stop = max(top - reach, 0), min(bottom + reach, height)
-            v = self._features(u, start, stop) if kept is None else kept[:, :, start:stop]
+        for i, (top, bottom) in enumerate(bands):
+            start, stop = max(top - self.reach, 0), min(bottom + self.reach, height)
+            v = self._features(u, start, stop) if kept is None else _with_neighbours(kept, i, self.reach)
             piece = self._finish(v, u[:, :, start:stop], gate)
             pieces.append(piece[:, :, top - start : bottom - start])
         return torch.cat(pieces, dim=2), gate
-
-    def _features_and_gate(self, u: Tensor, attention: CBAM) -> tuple[Tensor, Tensor]:
-        count, _, height, width = u.shape
-        for top in range(0, height, self.rows):
-            bottom = min(top + self.rows, height)
-            v = self._features(u, top, bottom)
-            # Means add up in float32; avg_pool2d over all is five times as fast as mean in bfloat16.
-            total = F.avg_pool2d(v, (bottom - top, width)).to(_wide(v)) * ((bottom - top) / height)
-            most = v.amax((2, 3))
-            if top == 0:
-                shape = (count, v.shape[1], height, width)
-                kept = torch.empty(shape, dtype=v.dtype, device=v.device, memory_format=torch.channels_last)
-                mean, maximum = total, most
-            else:
-                mean, maximum = mean + total, torch.maximum(maximum, most)
-            kept[:, :, top:bottom] = v
-        return kept, attention.channel_gate(mean.flatten(1).to(v.dtype), maximum)
 
     def _features(self, u: Tensor, top: int, bottom: int) -> Tensor:
         """Rows ``top`` to ``bottom`` of the features: two 3x3 convolutions need two more rows on each side."""
@@ -148,15 +134,32 @@ class BandedSubnet(nn.Module):
         return v[:, :, top - start : bottom - start]
 
     def _finish(self, v: Tensor, u: Tensor, gate: Tensor | None) -> Tensor:
+        """From features, which are overwritten, to the result."""
         if self.attention is None or gate is None:
-            v = F.leaky_relu(v, self.slope)
+            v = F.leaky_relu_(v, self.slope)
         else:
-            v = v * gate
+            v *= gate
             wide = v.to(_wide(v))  # amax over channels is three times as fast so as in bfloat16
             pooled = torch.cat([wide.amax(1, keepdim=True), wide.mean(1, keepdim=True)], dim=1)
             v *= torch.sigmoid(self.attention.spatial(pooled.to(v.dtype)))
         y: Tensor = self.conv3(torch.cat([v, u.to(v.dtype)], dim=1))
         return y
+
+
+def _pool(bands: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and maximum over the rows of all bands, :meth:`.cbam.CBAM.pool` of them put together."""
+    height = sum(v.shape[2] for v in bands)
+    # Of a band, avg_pool2d is five times as fast as mean in bfloat16; bands add up in float32.
+    means = (F.avg_pool2d(v, (v.shape[2], v.shape[3])).to(_wide(v)) * (v.shape[2] / height) for v in bands)
+    mean = torch.stack(list(means)).sum(0).flatten(1)
+    return mean.to(bands[0].dtype), torch.stack([v.amax((2, 3)) for v in bands]).amax(0)
+
+
+def _with_neighbours(bands: list[Tensor], i: int, rows: int) -> Tensor:
+    """Band i with so many rows of the bands beside it, a copy."""
+    above = [v[:, :, -rows:] for v in bands[max(i - 1, 0) : i]]
+    below = [v[:, :, :rows] for v in bands[i + 1 : i + 2]]
+    return torch.cat([*above, bands[i], *below], dim=2)
 
 
 def _wide(v: Tensor) -> torch.dtype:

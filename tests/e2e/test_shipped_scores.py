@@ -1,0 +1,45 @@
+"""The scores in the manifest, computed again from the shipped weights and the validation pictures."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from restauro.metrics import psnr, ssim
+from restauro.models import MODELS, facts_of, find, load
+from restauro.train.recipe import read_recipe
+from restauro.train.validate import score_table, validation_sets, whole_picture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", list(MODELS))
+def test_manifest_tells_the_truth(name: str, data_root: Path, tmp_path: Path):
+    weights = find(name)
+    net = load(weights)
+    scores = {(score["set"], score["metric"]): score for score in weights.record["scores"]}
+    for one in validation_sets(read_recipe(ROOT / "recipes" / f"{name}.toml"), data_root, tmp_path):
+        methods = {name: whole_picture(net, facts_of(net))}
+        table = score_table(one, methods, {}, metrics=(psnr.NAME, ssim.NAME))
+        for metric, tolerance in ((psnr.NAME, 0.02), (ssim.NAME, 0.001)):
+            gain = table.gain(name, metric)
+            assert gain is not None
+            assert gain.mean == pytest.approx(scores[one.name, metric]["gain"], abs=tolerance)
+            assert gain.low > 0, "better than the input, with an interval that excludes zero"
+            unsharp = next(row.method for row in table.rows if row.method.startswith("unsharp"))
+            over_unsharp = table.gain(name, metric, over=unsharp)
+            assert over_unsharp is not None
+            assert over_unsharp.low > 0, "better than the best unsharp mask of the grid"
+
+
+def test_every_manifest_entry_is_written_by_the_tool():
+    text = (ROOT / "src" / "restauro" / "weights" / "manifest.toml").read_text(encoding="utf-8")
+    assert "do not edit by hand" in text.splitlines()[0]
+    for name, record in tomllib.loads(text).items():
+        recipe = read_recipe(ROOT / record["recipe"])
+        assert recipe.name == name
+        assert recipe.iterations == record["iterations"]
+        assert recipe.terms == record["terms"]
