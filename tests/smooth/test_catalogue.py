@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import restauro.smooth
 from restauro.errors import SettingError, UsageError
+from restauro.smooth import catalogue
 from restauro.smooth.catalogue import METHODS, smooth_tensor
 from tests.smooth.oracles import noise
 
@@ -17,7 +17,7 @@ every = pytest.mark.parametrize("method", METHODS)
 
 
 def test_every_file_of_the_folder_is_a_method_or_known_to_serve_one() -> None:
-    files = {path.stem for path in Path(restauro.smooth.__file__).parent.glob("*.py")}
+    files = {path.stem for path in Path(catalogue.__file__).parent.glob("*.py")}
     homes = {method.function.__module__.rpartition(".")[2] for method in METHODS.values()}
     assert files - SERVICE == homes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_every_step_lowers_the_energy(s: ILSSettings) -> None:
         return float((u - f).square().sum() + s.lam * penalty)
 
     energies = [energy(f)] + [energy(ils(f, replace(s, steps=k))) for k in (1, 2, 4, 8)]
-    assert all(b < a for a, b in zip(energies, energies[1:], strict=False))
+    assert all(b < a for a, b in pairwise(energies))
 
 
 @pytest.mark.parametrize("s", [POWER, WELSCH], ids=["power", "welsch"])

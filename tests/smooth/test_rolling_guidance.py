@@ -26,11 +26,12 @@ def test_first_step_is_a_gaussian_blur() -> None:
 
 
 def test_equals_a_loop_over_opencv_s_joint_bilateral_filter() -> None:
+    """After the first step: for a constant guide OpenCV blurs over a square instead of a disc."""
     x, s = photo()[:, :1], RollingGuidanceSettings(3, 0.1, steps=4)
-    j = np.zeros_like(to_array(x))
-    for _ in range(4):
+    j = to_array(rolling_guidance(x, RollingGuidanceSettings(3, 0.1, steps=1)))
+    for _ in range(3):
         j = cv2.ximgproc.jointBilateralFilter(j, to_array(x), -1, 0.1, 3.0)
-    away = (..., slice(20, -20), slice(20, -20))
+    away = (..., slice(16, -16), slice(16, -16))
     assert psnr(rolling_guidance(x, s)[away], to_tensor(j)[away]) > 100
 
 

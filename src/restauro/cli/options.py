@@ -26,7 +26,7 @@ class FileOptions:
     quality: int | None = None
     "Quality 1..100 of JPEG, WebP, AVIF; without it the source's own where it has one."
     strip_metadata: bool = False
-    "Write no EXIF, XMP, text or resolution (the colour profile stays)."
+    "Write no EXIF, XMP, IPTC, comments or text; profile and resolution stay, for they decide how it looks."
     force: bool = False
     "Allow results to replace existing files, the input too."
     dry_run: bool = False

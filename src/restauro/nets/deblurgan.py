@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
-from restauro.nets.layers.resnet_generator import Parts, Residual, set_normal_weights
+from restauro.nets.layers.resnet_generator import Parts, Residual, set_normal_weights, set_weights_without_norm
 
 DeblurNorm = Literal["instance", "none"]
 
@@ -34,7 +34,7 @@ class DeblurGAN(nn.Module):
         2 as published, 1 as the report ran it.
     norm
         ``"instance"`` as published: statistics of the picture, at test too. ``"none"``: none, so that a picture comes
-        out the same whole and in tiles.
+        out the same whole and in tiles; its initial weights are Kaiming's, as it would not learn from the published ones.
     dropout
         Share of features dropped in each block, in training; 0.5 in the paper. None: no such layer (other keys).
     zero_start
@@ -78,7 +78,10 @@ class DeblurGAN(nn.Module):
             global_statistics=norm == "instance",
             bytes_per_px=24 * width,
         )
-        set_normal_weights(self, zero_bias=True)
+        if norm == "instance":
+            set_normal_weights(self, zero_bias=True)
+        else:
+            set_weights_without_norm(self)
         if zero_start:
             last = self.model[-2]
             assert isinstance(last, nn.Conv2d)

@@ -34,7 +34,7 @@ from restauro.nets.layers.haar import haar_merge, haar_split
 from restauro.nets.layers.invertible import AffineCoupling, Evaluate, evaluate
 from restauro.nets.layers.subnet import BandedSubnet, Subnet
 
-HALO_PX = 64
+HALO_CODE_PX = 32  # twice the distance at which, gates given, trained networks differed by rounding alone
 Step = Callable[[Tensor, Tensor, Evaluate], tuple[Tensor, Tensor]]
 
 
@@ -121,7 +121,7 @@ class SASNet(nn.Module):
         self.radius_px = _radius_px([len(blocks) for blocks in self._levels], attention)
         self.facts = Facts(
             multiple=scale,
-            halo_px=min(self.radius_px, HALO_PX),
+            halo_px=min(self.radius_px, HALO_CODE_PX * scale),
             global_statistics=attention,
             precisions=("bfloat16", "float32"),
             bytes_per_px=96 + 11 * width // 4,
