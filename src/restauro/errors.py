@@ -7,6 +7,20 @@ found, what was wanted, and what to do. The command prints ``str(error)`` as one
 
 from __future__ import annotations
 
+import os
+
+
+def surprise(error: Exception) -> str:
+    """One line for an exception that nobody foresaw; with RESTAURO_DEBUG set, the exception itself.
+
+    >>> surprise(ZeroDivisionError("division by zero"))
+    'found a fault of this program (ZeroDivisionError: division by zero); set RESTAURO_DEBUG=1 and report what it prints'
+    """
+    if os.environ.get("RESTAURO_DEBUG"):
+        raise error
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"found a fault of this program ({text}); set RESTAURO_DEBUG=1 and report what it prints"
+
 
 class RestauroError(Exception):
     """Anything this library refuses to do, said in one line.

@@ -112,8 +112,11 @@ def build(architecture: str, **options: Option) -> nn.Module:
 @cache
 def manifest() -> Mapping[str, Mapping[str, Any]]:
     """The measured facts of every shipped weights file, from ``weights/manifest.toml``."""
-    text = resources.files("restauro").joinpath("weights/manifest.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    path = Path(str(resources.files("restauro").joinpath("weights/manifest.toml")))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: found {error}, wanted the list of shipped weights; install restauro again") from None
 
 
 def find(name: str | Path) -> Weights:

@@ -180,3 +180,26 @@ def test_what_the_target_cannot_hold_is_said(here: Path, capsys: pytest.CaptureF
     Image.fromarray(np.full((32, 32), 30000, np.uint16)).save("wide.png")
     assert main(["smooth", "wide.png", "-o", "narrow.jpg"]) == 0
     assert "note: 16 bit becomes 8 bit" in capsys.readouterr().out
+
+
+def test_a_fault_of_ours_is_one_line_and_the_rest_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from restauro.cli import files
+
+    def read(source: str, **settings: object) -> object:
+        if source == "broken.png":
+            raise ZeroDivisionError("division\nby zero")
+        return real(source, **settings)
+
+    real = files.read
+    monkeypatch.setattr(files, "read", read)
+    monkeypatch.delenv("RESTAURO_DEBUG", raising=False)
+    assert main(["smooth", "broken.png", "aunt.png", "-o", "out"]) == 1
+    out, err = capsys.readouterr()
+    assert "aunt.png ->" in out
+    assert err.count("\n") == 1
+    assert "broken.png: found a fault of this program (ZeroDivisionError: division by zero)" in err
+    monkeypatch.setenv("RESTAURO_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["smooth", "broken.png", "-o", "out/"])

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from restauro.batch.walk import STREAM, Job, plan
 from restauro.cli.options import FileOptions
 from restauro.codecs.formats import of_suffix
-from restauro.errors import PictureError, UsageError
+from restauro.errors import PictureError, RestauroError, UsageError, surprise
 from restauro.picture import Picture, encode, losses, read, write
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
 from restauro.restore.verbs import Progress
@@ -72,6 +72,10 @@ def _one(job: Job, files: FileOptions, change: Change, bar: _Bar) -> Outcome:
             outcome = replace(outcome, evidence=replace(outcome.evidence, notes=(*outcome.evidence.notes, *lost)))
     except PictureError as error:
         return Failed(job.source, str(error))
+    except RestauroError:
+        raise  # the request itself is wrong: no other picture would fare better
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the other pictures
+        return Failed(job.source, f"{job.source}: {surprise(error)}")
     finally:
         bar.end()
     return outcome

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from restauro import __version__
-from restauro.errors import RestauroError
+from restauro.errors import RestauroError, surprise
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader went away (head, less): not an error of ours; keep the interpreter from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - a person never meets a traceback
+        _complain(surprise(error))
         return 1
 
 

@@ -37,8 +37,8 @@ class DEAF(nn.Module):
 
     Notes
     -----
-    Cost at width 256: 620,000 multiply-accumulates per pixel and direction's half of them; one real FFT of the picture and
-    of its gradients. The solve is periodic and looks at the whole picture.
+    Cost at width 256: 0.62 million multiply-accumulates per pixel, half of it for each direction, and a real FFT there
+    and back. The solve is periodic and looks at the whole picture.
 
     Examples
     --------

@@ -1,5 +1,4 @@
-"""HiFaceGAN: renovation of degraded faces (Yang et al. 2020, "HiFaceGAN: Face Renovation via Collaborative
-Suppression and Replenishment").
+"""HiFaceGAN: face renovation by suppression and replenishment (Yang et al. 2020).
 
 Two networks bear that name, and a third made one of the tables. All share a decoder of seven SPADE blocks
 (:mod:`.hifacegan_blocks`) from 1/32 of the picture's size to the whole, and differ in what it starts from and what
@@ -134,7 +133,7 @@ class HiFaceGAN(nn.Module):
         n = s.width
         from_guide = s.variant == "spade" and s.start == "guide"
         self.fc = nn.Conv2d(s.guide_channels if from_guide else 3, 16 * n, 3, padding=1)
-        blocks = []
+        blocks: list[nn.Module] = []
         for stride, (c_in, c_out) in zip(STRIDES, WIDTHS, strict=True):
             guide_channels = min(stride, 16) * n if s.variant == "nested" else s.guide_channels
             blocks.append(SpadeBlock(c_in * n, c_out * n, guide_channels, s.norm))
@@ -162,10 +161,9 @@ class HiFaceGAN(nn.Module):
         s = self.settings
         _require(x, guide, s)
         if s.variant == "nested":
-            features = self.encoder(x)  # from 1/32 to the whole size
-            guides = [features[max(0, index - 1)] if index else features[0] for index in range(len(STRIDES))]
-            guides[1:3] = [features[1], features[1]]
-            return (features[0] if s.start == "guide" else self.fc(_every(x, 32))), guides
+            features = dict(zip(sorted(set(STRIDES)), self.encoder(x), strict=True))
+            start = features[32] if s.start == "guide" else self.fc(_every(x, 32))
+            return start, [features[stride] for stride in STRIDES]
         guide = x if guide is None else guide
         guides = [_every(guide, stride) for stride in STRIDES]
         if s.variant == "lipspade":
@@ -199,7 +197,7 @@ class HiFaceGAN(nn.Module):
 
 
 class NestedEncoder(nn.Module):
-    """Suppression at five sizes: the features of all six sizes, from 1/32 (16 width channels) to 1 (width)."""
+    """Suppression at five sizes: the features of all six, from the whole size (width channels) to 1/32 (16 width)."""
 
     def __init__(self, width: int, suppression: Suppression) -> None:
         super().__init__()
@@ -213,7 +211,7 @@ class NestedEncoder(nn.Module):
         features: list[Tensor] = []
         for stage in self.children():
             x = stage(x)
-            features.insert(0, x)
+            features.append(x)
         return features
 
 
@@ -255,10 +253,11 @@ def fast(net: HiFaceGAN) -> HiFaceGAN:
     >>> torch.allclose(fast(net)(x), net(x), atol=1e-6)
     True
     """
-    if isinstance(net.head_0, FastBlock):
-        return net
+    blocks = [block for block in net.blocks() if isinstance(block, SpadeBlock)]
+    if not blocks:
+        return net  # it is one already
     quick = copy.deepcopy(net).eval().requires_grad_(False)
-    quick.head_0, quick.G_middle_0, quick.G_middle_1, *ups = map(FastBlock, net.blocks())  # type: ignore[arg-type]
+    quick.head_0, quick.G_middle_0, quick.G_middle_1, *ups = [FastBlock(b) for b in blocks]
     quick.ups = nn.ModuleList(ups)
     return quick
 

@@ -46,7 +46,7 @@ class FreeNorm(nn.Module):
         """Norm x [N, C, H, W]."""
         if self.norm == "batch" and self.training and len(x) > 1:
             return batch_norm(x, None, None, training=True, eps=EPS)
-        return torch.group_norm(x, x.shape[1], eps=EPS)
+        return _instance_norm(x)
 
 
 class SpadeNorm(nn.Module):
@@ -91,13 +91,12 @@ class SpadeBlock(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor, up: bool = False) -> Tensor:
         """Compute [N, c_out, H, W] from x, of that size or half of it if ``up``, and the guide [N, L, H, W]."""
-        if up:
-            x = interpolate(x, scale_factor=2, mode="nearest")
+        x = _doubled(x, up)
         y = self.conv_0(leaky_relu(self.norm_0(x, guide), 0.2))
         y = self.conv_1(leaky_relu(self.norm_1(y, guide), 0.2))
-        if self.conv_s is None or self.norm_s is None:
-            return x + y
-        shortcut: Tensor = self.conv_s(self.norm_s(x, guide))
+        shortcut: Tensor = x
+        if self.conv_s is not None and self.norm_s is not None:
+            shortcut = self.conv_s(self.norm_s(x, guide))
         return shortcut + y
 
 
@@ -113,45 +112,51 @@ class FastBlock(nn.Module):
 
     def __init__(self, block: SpadeBlock) -> None:
         super().__init__()
-        self.norm = block.norm_0.param_free_norm
-        self.conv_0, self.conv_1 = settled(block.conv_0), settled(block.conv_1)
+        self.conv_0, self.conv_1 = _settled(block.conv_0), _settled(block.conv_1)
         norms = [block.norm_0, block.norm_1]
         modulations = [_stacked(n.mlp_gamma.weight, n.mlp_beta.weight) for n in norms]
         self.conv_s: nn.Conv2d | None = None
         if block.conv_s is not None and block.norm_s is not None:
-            self.conv_s = settled(block.conv_s)
+            self.conv_s = _settled(block.conv_s)
             norms.append(block.norm_s)
             beta = torch.einsum("oc,chij->ohij", self.conv_s.weight[:, :, 0, 0], block.norm_s.mlp_beta.weight)
             modulations.append(_stacked(block.norm_s.mlp_gamma.weight, beta))
-        shared = [n.mlp_shared[0] for n in norms]
+        shared = [conv for n in norms for conv in n.mlp_shared if isinstance(conv, nn.Conv2d)]
         self.hidden = [len(conv.weight) for conv in shared]
-        self.shared = _conv(torch.cat([c.weight for c in shared]), torch.cat([c.bias for c in shared]))
+        biases = [conv.bias for conv in shared if conv.bias is not None]
+        self.shared = _conv(torch.cat([conv.weight for conv in shared]), torch.cat(biases))
         self.modulations = nn.ModuleList(modulations)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor, guide: Tensor, up: bool = False) -> Tensor:
         """As :meth:`SpadeBlock.forward`."""
         hidden = self.shared(guide).relu_().split(self.hidden, 1)
-        normed = self.norm(x)
-        if up:
-            normed = interpolate(normed, scale_factor=2, mode="nearest")
+        normed = _doubled(_instance_norm(x), up)
         y = self._modulate(normed, hidden[0], 0)
-        y = self._modulate(self.norm(self.conv_0(y)), hidden[1], 1)
+        y = self._modulate(_instance_norm(self.conv_0(y)), hidden[1], 1)
         y = self.conv_1(y)
         if self.conv_s is None:
-            return y.add_(interpolate(x, scale_factor=2, mode="nearest") if up else x)
-        channels = normed.shape[1]
-        gamma, beta = self.modulations[2](hidden[2]).tensor_split([channels], 1)
-        return y.add_(self.conv_s(normed.mul_(gamma))).add_(beta)
+            return _doubled(x, up) + y
+        gamma, beta = self.modulations[2](hidden[2]).tensor_split([normed.shape[1]], 1)
+        shortcut: Tensor = self.conv_s(normed.mul_(gamma))
+        return shortcut.add_(beta).add_(y)
 
     def _modulate(self, normed: Tensor, hidden: Tensor, index: int) -> Tensor:
         gamma, beta = self.modulations[index](hidden).chunk(2, 1)
         return leaky_relu(torch.addcmul(beta, normed, gamma), 0.2, inplace=True)
 
 
-def settled(conv: SpectralConv2d) -> nn.Conv2d:
+def _settled(conv: SpectralConv2d) -> nn.Conv2d:
     """The plain convolution that a spectrally normed one is in evaluation."""
     return _conv(conv.weight(), conv.bias, conv.padding)
+
+
+def _instance_norm(x: Tensor) -> Tensor:
+    return torch.group_norm(x, x.shape[1], eps=EPS)
+
+
+def _doubled(x: Tensor, up: bool) -> Tensor:
+    return interpolate(x, scale_factor=2, mode="nearest") if up else x
 
 
 def _stacked(gamma: Tensor, beta: Tensor) -> nn.Conv2d:

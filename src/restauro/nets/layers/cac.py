@@ -50,7 +50,7 @@ class CAC(nn.Module):
         return y
 
     def affinity(self, g: Tensor) -> Tensor:
-        """phi of the features' embedding g [N, D, H, W], at stride 2: [N, 9, ceil(H / 2), ceil(W / 2)]."""
+        """Affinity phi of the features' embedding g [N, D, H, W], at stride 2: [N, 9, ceil(H / 2), ceil(W / 2)]."""
         padded, centre = pad(g, [1, 1, 1, 1]), g[:, :, ::2, ::2]
         products = [(centre * window(padded, tap, 2)).sum(1) for tap in TAPS]
         return 2 * torch.sigmoid(torch.stack(products, 1) / math.sqrt(g.shape[1]))
@@ -114,7 +114,7 @@ class _TapConv(torch.autograd.Function):
         return y.unflatten(2, phi.shape[2:])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, phi, weight = ctx.saved_tensors
         dy = dy.flatten(2)

@@ -24,7 +24,7 @@ class PAC(CAC):
     """
 
     def affinity(self, g: Tensor) -> Tensor:
-        """phi of the features' embedding g [N, D, H, W], at stride 2: [N, 9, ceil(H / 2), ceil(W / 2)]."""
+        """Affinity phi of the features' embedding g [N, D, H, W], at stride 2: [N, 9, ceil(H / 2), ceil(W / 2)]."""
         padded, centre = pad(g, [1, 1, 1, 1]), g[:, :, ::2, ::2]
         distances = [(centre - window(padded, tap, 2)).square().sum(1) for tap in TAPS]
         return torch.exp(torch.stack(distances, 1) / -2)
