@@ -90,7 +90,7 @@ def prepare(form: str, megapixels: float, threads: int, width: int) -> Work:
     """Make one form of the stage ready in a fresh process, tried on a small map."""
     use_threads(threads)
     torch.set_grad_enabled(False)
-    stage(form, 0, width)()
+    stage(form, 0.01, width)()
     work = stage(form, megapixels, width)
 
     def without_result() -> None:

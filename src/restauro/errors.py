@@ -13,8 +13,8 @@ import os
 def surprise(error: Exception) -> str:
     """One line for an exception that nobody foresaw; with RESTAURO_DEBUG set, the exception itself.
 
-    >>> surprise(ZeroDivisionError("division by zero"))
-    'found a fault of this program (ZeroDivisionError: division by zero); set RESTAURO_DEBUG=1 and report what it prints'
+    >>> surprise(ZeroDivisionError("by zero"))
+    'found a fault of this program (ZeroDivisionError: by zero); set RESTAURO_DEBUG=1 and report what it prints'
     """
     if os.environ.get("RESTAURO_DEBUG"):
         raise error

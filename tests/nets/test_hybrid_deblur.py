@@ -125,8 +125,7 @@ class TestRepaired:
 
     def test_pixelwise_stage_is_the_published_one_on_neighbourhoods(self, astronaut):
         net = tiny()
-        x = torch.nn.functional.pad(astronaut, [0, 0, 0, 0])
-        signed = 2 * x - 1
+        x, signed = astronaut, 2 * astronaut - 1
         near = unfold(torch.nn.functional.pad(signed, [2] * 4, mode="reflect"), 5).view(1, 75, *x.shape[2:])
         wanted = pixelwise.published(net.mlp, near, net.lowres_stream(tent(signed, 2)))
         torch.testing.assert_close(net(x), x + wanted / 2, atol=1e-5, rtol=0)

@@ -31,7 +31,7 @@ def test_mask_keeps_black_bit_for_bit_and_takes_white_whole():
 
 
 def test_wrong_settings():
-    with pytest.raises(SettingError, match="strength: found 1.5"):
+    with pytest.raises(SettingError, match=r"strength: found 1\.5"):
         blend(A, B, 1.5)
     with pytest.raises(SettingError, match="strength"):
         blend(A, B, float("nan"))

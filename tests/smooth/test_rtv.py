@@ -41,7 +41,7 @@ def dense_rtv(picture: np.ndarray, s: RTVSettings) -> np.ndarray:
     target = picture.reshape(-1, channels)
     smooth, sigma = target.copy(), s.sigma_px
     for _ in range(s.steps):
-        taps = np.arange(int(round(5 * sigma)) | 1) - (int(round(5 * sigma)) | 1) // 2
+        taps = np.arange(round(5 * sigma) | 1) - (round(5 * sigma) | 1) // 2
         gauss = np.exp(-(taps**2) / (2 * sigma**2))
         blurred = smooth.reshape(picture.shape)
         for axis in (0, 1):

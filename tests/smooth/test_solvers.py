@@ -164,6 +164,8 @@ def test_refuses_what_it_cannot_do() -> None:
         solve_screened_poisson(links, f, tolerance=0)
     with pytest.raises(SettingError, match="links"):
         solve_screened_poisson(links[:, :1], f)
+    with pytest.raises(SettingError, match="start"):
+        solve_screened_poisson(links, f, start=f[:, :1])
     with pytest.raises(UsageError, match="links"):
         solve_screened_poisson(links[..., 1:], f)
     with pytest.raises(UsageError, match="target"):

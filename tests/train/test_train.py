@@ -8,50 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from PIL import Image
 
 from restauro.errors import DataError, EngineError
 from restauro.models import find, load
 from restauro.train import data as train_data
 from restauro.train.loop import train
-from restauro.train.recipe import DegradationSection, PictureSet, Recipe
-
-TINY = {
-    "name": "tiny",
-    "verb": "desmooth",
-    "summary": "a test",
-    "terms": "none",
-    "iterations": 6,
-    "batch": 2,
-    "patch_px": 32,
-    "precision": "float32",
-    "ema": 0.5,
-    "model": {"architecture": "desmoothgan", "options": {"width": 4, "norm": "none", "residual": True}},
-    "loss": {"l1": 1.0, "ssim": 0.1},
-    "data": {
-        "train": [{"name": "t", "folder": "pictures", "list": "train.txt"}],
-        "validation": [{"name": "v", "folder": "pictures", "list": "val.txt"}],
-    },
-}
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "root"
-    (folder / "pictures").mkdir(parents=True)
-    astronaut = skimage.data.astronaut()
-    for index in range(4):
-        Image.fromarray(astronaut[64 * index : 64 * index + 64, 100:164]).save(folder / "pictures" / f"{index}.png")
-    (folder / "train.txt").write_text("0.png\n1.png\n2.png\n")
-    (folder / "val.txt").write_text("3.png\n")
-    monkeypatch.setenv("RESTAURO_CACHE", str(tmp_path / "cache"))
-    return folder
-
-
-def _recipe(**changes: object) -> Recipe:
-    return Recipe.model_validate({**TINY, **changes})
+from restauro.train.recipe import DegradationSection, PictureSet
+from tests.train.small import tiny
 
 
 def _digest(path: Path) -> str:
@@ -59,7 +23,7 @@ def _digest(path: Path) -> str:
 
 
 def test_training_changes_the_network_and_says_where_it_came_from(root: Path, tmp_path: Path):
-    made = train(_recipe(), root=root, run=tmp_path / "run")
+    made = train(tiny(), root=root, run=tmp_path / "run")
     weights = find(made)
     assert json.loads(weights.metadata["recipe"])["iterations"] == 6
     assert len(weights.metadata["data_sha256"]) == 64
@@ -78,7 +42,7 @@ def test_resumed_run_gives_the_same_bytes_as_an_unbroken_one(root: Path, tmp_pat
         if progress.iteration == 4:  # type: ignore[attr-defined]
             raise Killed
 
-    recipe = _recipe(checkpoint_minutes=1e-9)  # a checkpoint after every iteration
+    recipe = tiny(checkpoint_minutes=1e-9)  # a checkpoint after every iteration
     unbroken = train(recipe, root=root, run=tmp_path / "unbroken")
     with pytest.raises(Killed):
         train(recipe, root=root, run=tmp_path / "broken", on_progress=kill)
@@ -87,18 +51,18 @@ def test_resumed_run_gives_the_same_bytes_as_an_unbroken_one(root: Path, tmp_pat
 
 
 def test_a_run_in_the_way_is_not_overwritten(root: Path, tmp_path: Path):
-    train(_recipe(iterations=1), root=root, run=tmp_path / "run")
+    train(tiny(iterations=1), root=root, run=tmp_path / "run")
     with pytest.raises(DataError, match="continue it with --resume"):
-        train(_recipe(iterations=1), root=root, run=tmp_path / "run")
+        train(tiny(iterations=1), root=root, run=tmp_path / "run")
     with pytest.raises(DataError, match="another recipe"):
-        train(_recipe(iterations=2), root=root, run=tmp_path / "run", resume=True)
+        train(tiny(iterations=2), root=root, run=tmp_path / "run", resume=True)
 
 
 def test_batch_number_alone_decides_a_batch(root: Path, tmp_path: Path):
-    spec = _recipe().data.train[0]
+    spec = tiny().data.train[0]
     one = train_data.load_pairs(spec, root, DegradationSection(), tmp_path / "c")
-    whole = list(train_data.batches([one], _recipe()))
-    late = list(train_data.batches([one], _recipe(), start=4))
+    whole = list(train_data.batches([one], tiny()))
+    late = list(train_data.batches([one], tiny(), start=4))
     assert len(whole) == 6
     for (a, b), (c, d) in zip(whole[4:], late, strict=True):
         assert torch.equal(a, c)
@@ -122,24 +86,24 @@ def test_validation_pictures_never_train(root: Path, tmp_path: Path):
     (root / "pictures" / "again.png").write_bytes((root / "pictures" / "3.png").read_bytes())
     (root / "train.txt").write_text("0.png\nagain.png\n")
     with pytest.raises(DataError, match=r"'3.png' is training picture 'again.png'"):
-        train(_recipe(), root=root, run=tmp_path / "run")
+        train(tiny(), root=root, run=tmp_path / "run")
 
 
 def test_missing_data_is_said(root: Path, tmp_path: Path):
     (root / "train.txt").write_text("0.png\nnone.png\n")
     with pytest.raises(DataError, match=r"1 of 2 listed pictures are missing, first none\.png"):
-        train(_recipe(), root=root, run=tmp_path / "run")
+        train(tiny(), root=root, run=tmp_path / "run")
     with pytest.raises(DataError, match="no such folder"):
-        train(_recipe(), root=tmp_path / "nowhere", run=tmp_path / "run")
+        train(tiny(), root=tmp_path / "nowhere", run=tmp_path / "run")
 
 
 def test_too_large_patches_are_said(root: Path, tmp_path: Path):
     with pytest.raises(DataError, match="smaller than 96 px"):
-        train(_recipe(patch_px=96), root=root, run=tmp_path / "run")
+        train(tiny(patch_px=96), root=root, run=tmp_path / "run")
 
 
 def test_divergence_stops_the_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    recipe = _recipe(optimiser={"lr": 1e20, "warmup": 0})
+    recipe = tiny(optimiser={"lr": 1e20, "warmup": 0})
     with pytest.raises(EngineError, match=r"the gradient at iteration \d is (nan|inf)"):
         train(recipe, root=root, run=tmp_path / "run")
 
@@ -149,4 +113,4 @@ def test_features_without_their_weights_stop_the_run(root: Path, tmp_path: Path,
 
     monkeypatch.delenv("RESTAURO_FEATURES", raising=False)
     with pytest.raises(RestauroError, match="RESTAURO_FEATURES"):
-        train(_recipe(loss={"l1": 1.0, "features": 0.1}), root=root, run=tmp_path / "run")
+        train(tiny(loss={"l1": 1.0, "features": 0.1}), root=root, run=tmp_path / "run")

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from restauro.errors import UsageError
 from restauro.train.loop import Progress
 from restauro.train.loop import train as run_training
+from restauro.train.parallel import joined, own_share
 from restauro.train.recipe import read_recipe
 
 
@@ -22,10 +23,15 @@ def train(
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
     run: str | None = None,
     resume: bool = False,
+    minutes: float | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     threads: int | None = None,
 ) -> int:
     """Train a network from a recipe and a folder of pictures.
+
+    First looks at the pictures, as check-data does. The run's folder gets a log, a plot of the losses, sample sheets
+    and checkpoints. On several GPUs: torchrun --nproc-per-node 4 --no-python restauro train ...; each process takes a
+    batch of the recipe's size.
 
     Examples:
 
@@ -43,6 +49,8 @@ def train(
         Folder of this run; without it runs/NAME.
     resume
         Continue from the last checkpoint, to the same weights as an unbroken run.
+    minutes
+        Stop after this time; --resume goes on from there.
     set_
         Change a value of the recipe, for example optimiser.lr=0.0003; may be given several times.
     threads
@@ -55,16 +63,28 @@ def train(
 
         torch.set_num_threads(threads)
     settings = read_recipe(recipe, set_)
-    weights = run_training(
-        settings,
-        root=Path(root),
-        run=Path(run or f"runs/{settings.name}"),
-        resume=resume,
-        on_progress=_Ticker(),
-        on_data=_tell_data,
-    )
-    sys.stdout.write(f"{weights}\n")
+    folder = Path(run or f"runs/{settings.name}")
+    with joined():
+        first = own_share().rank == 0
+        weights = run_training(
+            settings,
+            root=Path(root),
+            run=folder,
+            resume=resume,
+            minutes=minutes,
+            on_progress=_Ticker() if first else None,
+            on_data=_tell_data if first else None,
+        )
+    if first:
+        _tell_end(weights, folder)
     return 0
+
+
+def _tell_end(weights: Path | None, folder: Path) -> None:
+    if weights:
+        sys.stdout.write(f"{weights}\n")
+    else:
+        sys.stderr.write(f"{folder}: stopped after the minutes given; go on with --resume\n")
 
 
 class _Ticker:
@@ -73,20 +93,17 @@ class _Ticker:
     def __init__(self) -> None:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.every = 0.5 if self.live else 30.0
-        self.said = self.began = time.monotonic()
-        self.first: int | None = None
+        self.said = time.monotonic()
 
     def __call__(self, now: Progress) -> None:
-        self.first = now.iteration - 1 if self.first is None else self.first
-        clock = time.monotonic()
-        if clock - self.said < self.every and now.iteration != now.of:
+        clock, last = time.monotonic(), now.iteration == now.of
+        if clock - self.said < self.every and not last:
             return
         self.said = clock
-        speed = (now.iteration - self.first) / max(clock - self.began, 1e-9)
-        left = (now.of - now.iteration) / speed / 60
         terms = " ".join(f"{name} {value:.4f}" for name, value in now.terms.items())
-        text = f"{now.iteration}/{now.of}  {speed:.2f} it/s  {terms}  {left:.0f} min left"
-        sys.stderr.write(f"\r\x1b[K{text}" if self.live and now.iteration != now.of else f"{text}\n")
+        left = f"{now.seconds_left / 60:.0f} min left"
+        text = f"{now.iteration}/{now.of}  {now.per_second:.2f} it/s  {terms}  {left}"
+        sys.stderr.write(f"\r\x1b[K{text}" if self.live and not last else f"{text}\n")
 
 
 def _tell_data(name: str, done: int, of: int) -> None:

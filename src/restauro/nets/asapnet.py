@@ -113,7 +113,7 @@ class LowResStream(nn.Module):
     def tile_major(self, x: Tensor) -> Tensor:
         """The same vectors, each in one piece of memory, [N, h/16, w/16, P]."""
         features: Tensor = self.model[:-1](x)
-        features = features.permute(0, 2, 3, 1) * self.head_scale
+        features = (features * self.head_scale).permute(0, 2, 3, 1).contiguous()  # a strided product is half as fast
         return nn.functional.linear(features, self.head.weight.flatten(1), self.head.bias)
 
 
@@ -192,7 +192,11 @@ class ASAPNet(nn.Module):
         self.mlp = PixelMlp(classes or 3, tile_px, mlp_width, mlp_depth)
         low = low or LowResSettings()
         self.lowres_stream = LowResStream(self.mlp.content + edges, self.mlp.count, low)
-        self.facts = Facts(multiple=tile_px, global_statistics=low.norm != "none")
+        self.facts = Facts(
+            multiple=tile_px,
+            global_statistics=low.norm != "none",
+            bytes_per_px=8 * self.mlp.content + stream_bytes_per_px(self.mlp, low),
+        )
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.xavier_normal_(layer.weight, gain=0.02)
@@ -237,7 +241,8 @@ class ASAPNet(nn.Module):
             low = tent_of_labels(ids, self.classes, self.factor).to(dtype)
         if edges is not None:
             low = torch.cat([low, tent(edges.to(dtype), self.factor)], dim=1)
-        y = pixelwise.of_labels(self.mlp, ids, self.lowres_stream.tile_major(low))
+        params = self.lowres_stream.tile_major(low.contiguous())  # its few input channels are slow where they lie last
+        y = pixelwise.of_labels(self.mlp, ids, params)
         return (y.tanh() + 1) / 2
 
     def _streams(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,6 +250,11 @@ class ASAPNet(nn.Module):
         if not self.classes:
             x = 2 * x - 1
         return x[:, : self.mlp.content], tent(x, self.factor)
+
+
+def stream_bytes_per_px(mlp: PixelMlp, low: LowResSettings) -> int:
+    """Memory of the tiles' vectors and of the low-resolution network, per pixel of the input; measured, rounded up."""
+    return 100 + 8 * mlp.count // mlp.tile_px**2 + 12 * low.width // shrink_factor(mlp.tile_px) ** 2
 
 
 def shrink_factor(tile_px: int) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restauro.errors import SettingError
@@ -74,7 +73,7 @@ class DEAF(nn.Module):
         return solve(x, h, v, self.beta)
 
     def vertical(self, x: Tensor) -> Tensor:
-        """The filtered picture's vertical differences: row i + 1 less row i; the last, across the border, is x's own."""
+        """What the filtered picture's rows differ by, each from the next; the last from the first, as in x itself."""
         d = x.roll(-1, dims=-2) - x
         learned = self.conv3(self.conv2(self.conv1(2 * d).relu()).relu()) / 2
         return torch.cat([learned[..., :-1, :].to(d.dtype), d[..., -1:, :]], dim=-2)
@@ -99,12 +98,13 @@ def solve(x: Tensor, h: Tensor, v: Tensor, beta: float) -> Tensor:
     """
     height, width = x.shape[-2:]
     # The adjoint of a forward difference is minus the backward one.
-    divergence = h.roll(1, dims=-1) - h + v.roll(1, dims=-2) - v
+    adjoint = h.roll(1, dims=-1) - h + v.roll(1, dims=-2) - v
     # |D|^2 = 2 - 2 cos w for each direction.
     rows = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(height, device=x.device, dtype=x.dtype))
     cols = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(width, device=x.device, dtype=x.dtype))
-    spectrum = torch.fft.rfft2(x + beta * divergence) / (1 + beta * (rows[:, None] + cols))
-    return torch.fft.irfft2(spectrum, s=(height, width))
+    spectrum = torch.fft.rfft2(x + beta * adjoint) / (1 + beta * (rows[:, None] + cols))
+    y: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return y
 
 
 def build_deaf(width: int = 256, beta: float = 4194.0) -> nn.Module:

@@ -34,7 +34,7 @@ class DeblurGAN(nn.Module):
         2 as published, 1 as the report ran it.
     norm
         ``"instance"`` as published: statistics of the picture, at test too. ``"none"``: none, so that a picture comes
-        out the same whole and in tiles; its initial weights are Kaiming's, as it would not learn from the published ones.
+        out the same whole and in tiles; it starts from Kaiming's weights, as it would not learn from the published.
     dropout
         Share of features dropped in each block, in training; 0.5 in the paper. None: no such layer (other keys).
     zero_start
@@ -76,7 +76,7 @@ class DeblurGAN(nn.Module):
             multiple=4,
             halo_px=12 + 4 * blocks * convs_per_block,  # the exact radius of the receptive field
             global_statistics=norm == "instance",
-            bytes_per_px=24 * width,
+            bytes_per_px=260 + 12 * width,
         )
         if norm == "instance":
             set_normal_weights(self, zero_bias=True)

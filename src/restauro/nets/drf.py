@@ -53,7 +53,7 @@ class DRF(nn.Module):
             multiple=16,
             halo_px=128,  # never exact: gates of 1 carry a pixel across the whole picture
             global_statistics=True,
-            bytes_per_px=64 * width,
+            bytes_per_px=96 * width,
         )
 
     def forward(self, x: Tensor) -> Tensor:

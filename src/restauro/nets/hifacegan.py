@@ -248,6 +248,9 @@ def build_hifacegan(
 def fast(net: HiFaceGAN) -> HiFaceGAN:
     """A copy for use: the same function to rounding, by the rewrites of :class:`.FastBlock`, without gradients.
 
+    Its state has other names: it is not to be saved. Measured on one CPU thread at 256 x 256, width 48: 1.17 times as
+    fast as the plain network.
+
     >>> net = build_hifacegan(width=2).eval()
     >>> x = torch.rand(1, 3, 64, 64)
     >>> torch.allclose(fast(net)(x), net(x), atol=1e-6)
@@ -259,7 +262,7 @@ def fast(net: HiFaceGAN) -> HiFaceGAN:
     quick = copy.deepcopy(net).eval().requires_grad_(False)
     quick.head_0, quick.G_middle_0, quick.G_middle_1, *ups = [FastBlock(b) for b in blocks]
     quick.ups = nn.ModuleList(ups)
-    return quick
+    return quick.to(memory_format=torch.channels_last)
 
 
 def settings_of(state: Mapping[str, Tensor]) -> HiFaceGANSettings:
@@ -339,4 +342,8 @@ def _require(x: Tensor, guide: Tensor | None, s: HiFaceGANSettings) -> None:
 
 
 def _facts(s: HiFaceGANSettings) -> Facts:
-    return Facts(multiple=32, halo_px=400, global_statistics=True, precisions=("float32",), bytes_per_px=64 * s.width)
+    # The exact radius of the receptive field without the norms; LIP's logits reach 1 further at each of five sizes.
+    halo_px = {"nested": 348, "lipspade": 284, "spade": 254}[s.variant]
+    if s.variant != "spade" and s.suppression == "lip":
+        halo_px += 31
+    return Facts(multiple=32, halo_px=halo_px, global_statistics=True, bytes_per_px=300 + 72 * s.width)

@@ -45,8 +45,22 @@ class FreeNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Norm x [N, C, H, W]."""
         if self.norm == "batch" and self.training and len(x) > 1:
-            return batch_norm(x, None, None, training=True, eps=EPS)
+            normed: Tensor = batch_norm(x, None, None, training=True, eps=EPS)
+            return normed
         return _instance_norm(x)
+
+
+class SteadySpectralConv2d(SpectralConv2d):
+    """The same in float32 under autocast, where a product in bfloat16 would miss the singular value by a percent."""
+
+    def weight(self) -> Tensor:
+        """The weight that is used, [C_out, C_in, k, k]."""
+        with torch.autocast(self.weight_orig.device.type, enabled=False):
+            return super().weight()
+
+    def _follow(self) -> None:
+        with torch.autocast(self.weight_orig.device.type, enabled=False):
+            super()._follow()
 
 
 class SpadeNorm(nn.Module):
@@ -82,9 +96,9 @@ class SpadeBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, guide_channels: int, norm: Norm) -> None:
         super().__init__()
         middle = min(c_in, c_out)
-        self.conv_0 = SpectralConv2d(c_in, middle, 3, padding=1)
-        self.conv_1 = SpectralConv2d(middle, c_out, 3, padding=1)
-        self.conv_s = SpectralConv2d(c_in, c_out, 1, bias=False) if c_in != c_out else None
+        self.conv_0 = SteadySpectralConv2d(c_in, middle, 3, padding=1)
+        self.conv_1 = SteadySpectralConv2d(middle, c_out, 3, padding=1)
+        self.conv_s = SteadySpectralConv2d(c_in, c_out, 1, bias=False) if c_in != c_out else None
         self.norm_0 = SpadeNorm(c_in, guide_channels, norm)
         self.norm_1 = SpadeNorm(middle, guide_channels, norm)
         self.norm_s = SpadeNorm(c_in, guide_channels, norm) if c_in != c_out else None
@@ -94,10 +108,9 @@ class SpadeBlock(nn.Module):
         x = _doubled(x, up)
         y = self.conv_0(leaky_relu(self.norm_0(x, guide), 0.2))
         y = self.conv_1(leaky_relu(self.norm_1(y, guide), 0.2))
-        shortcut: Tensor = x
-        if self.conv_s is not None and self.norm_s is not None:
-            shortcut = self.conv_s(self.norm_s(x, guide))
-        return shortcut + y
+        shortcut = x if self.conv_s is None or self.norm_s is None else self.conv_s(self.norm_s(x, guide))
+        result: Tensor = shortcut + y
+        return result
 
 
 class FastBlock(nn.Module):
@@ -134,12 +147,11 @@ class FastBlock(nn.Module):
         normed = _doubled(_instance_norm(x), up)
         y = self._modulate(normed, hidden[0], 0)
         y = self._modulate(_instance_norm(self.conv_0(y)), hidden[1], 1)
-        y = self.conv_1(y)
+        result: Tensor = self.conv_1(y)
         if self.conv_s is None:
-            return _doubled(x, up) + y
+            return result.add_(_doubled(x, up))
         gamma, beta = self.modulations[2](hidden[2]).tensor_split([normed.shape[1]], 1)
-        shortcut: Tensor = self.conv_s(normed.mul_(gamma))
-        return shortcut.add_(beta).add_(y)
+        return result.add_(self.conv_s(normed.mul_(gamma))).add_(beta)
 
     def _modulate(self, normed: Tensor, hidden: Tensor, index: int) -> Tensor:
         gamma, beta = self.modulations[index](hidden).chunk(2, 1)

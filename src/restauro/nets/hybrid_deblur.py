@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
-from restauro.nets.asapnet import LowResSettings, LowResStream, Norm, Padding, shrink_factor
+from restauro.nets.asapnet import LowResSettings, LowResStream, Norm, Padding, shrink_factor, stream_bytes_per_px
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.any_size import Reflect
 from restauro.nets.layers.pixelwise import PixelMlp
@@ -122,7 +122,7 @@ class AsapDeblur(nn.Module):
             multiple=settings.tile_px,
             halo_px=settings.halo_px,
             global_statistics=settings.low.norm != "none",
-            bytes_per_px=24 * settings.low.width,
+            bytes_per_px=300 + stream_bytes_per_px(self.mlp, settings.low),
         )
         self._start()
 

@@ -67,14 +67,14 @@ class JESSNet(nn.Module):
         )
         self.refine = nn.Sequential(*_conv(width + 4, width), *_units(width, REFINE), nn.Conv2d(width, 3, 3, padding=1))
         # A unit reaches 1 + 2 + 3; besides, one conv in the trunk, three for edges, three to smooth, two to refine.
-        self.facts = Facts(halo_px=6 * (TRUNK + SMOOTH + REFINE) + 1 + 3 + 3 + 2, bytes_per_px=24 * width)
+        self.facts = Facts(halo_px=6 * (TRUNK + SMOOTH + REFINE) + 1 + 3 + 3 + 2, bytes_per_px=24 * width + 40)
 
     def forward(self, x: Tensor) -> Tensor:
         """Smooth x [N, 3, H, W], 0..1, to the same shape; not clipped."""
         return self.stages(x)[2]
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Everything that the paper's loss looks at: edge logits [N, 1, H, W], the first smoothed picture, the final one."""
+        """All that the paper's loss looks at: edge logits [N, 1, H, W], first and final smoothed picture."""
         features = self.trunk(x)
         edges = self.edge(features)
         first = self.smooth(torch.cat([features, edges], dim=1))

@@ -87,7 +87,7 @@ class GlobalGenerator(_Translator):
         super().__init__(classes, edges, styles)
         parts = Parts(bias=bias)
         self.model = nn.Sequential(*_trunk(parts, self.c_in, width, downs, blocks), *parts.leave(width))
-        self.facts = Facts(multiple=2**downs, global_statistics=True, bytes_per_px=24 * width)
+        self.facts = Facts(multiple=2**downs, global_statistics=True, bytes_per_px=260 + 12 * width)
         set_normal_weights(self, zero_bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class LocalEnhancer(_Translator):
             *(parts.block(width) for _ in range(local_blocks)), *parts.up(width), *parts.leave(width // 2)
         )
         self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
-        self.facts = Facts(multiple=2 ** (downs + 1), global_statistics=True, bytes_per_px=24 * width)
+        self.facts = Facts(multiple=2 ** (downs + 1), global_statistics=True, bytes_per_px=260 + 12 * width)
         set_normal_weights(self, zero_bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class StyleEncoder(nn.Module):
         super().__init__()
         parts = Parts()
         self.model = nn.Sequential(*_trunk(parts, 3, width, downs, blocks=0), *parts.leave(width))
-        self.facts = Facts(multiple=2**downs, global_statistics=True, bytes_per_px=24 * width)
+        self.facts = Facts(multiple=2**downs, global_statistics=True, bytes_per_px=260 + 12 * width)
         set_normal_weights(self, zero_bias=False)
 
     def forward(self, picture: Tensor, instances: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.02)
-        self.facts = Facts(halo_px=2 * depth + 4, bytes_per_px=36 * width)
+        self.facts = Facts(halo_px=2 * depth + 4, bytes_per_px=44 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Smooth x [N, 3, H, W], 0..1, to the same shape; not clipped."""

@@ -324,12 +324,13 @@ def build_sasnet(
 def _radius_px(blocks: list[int], attention: bool) -> int:
     """How far a pixel of the result looks, gates given.
 
-    Each block runs forward and backward, each time two subnets deep (g1, then g2 beside g3); a subnet reaches three
-    pixels of its level, six with the 7x7 of the attention. The Haar levels add what a code pixel spans.
+    Each block runs forward and backward, each time two subnets deep (g1, then g2 beside g3), but for the last one, where
+    the g2 and g3 of both passes stand side by side. A subnet reaches three pixels of its level, six with the 7x7 of
+    the attention. A code pixel spans 2 ** levels.
     """
-    reach = 6 if attention else 3
-    coupled = sum(4 * reach * count * (1 << level) for level, count in enumerate(blocks, start=1))
-    return coupled + (1 << len(blocks)) - 1
+    levels = len(blocks)
+    coupled = sum((4 * count - (level == levels)) << level for level, count in enumerate(blocks, start=1))
+    return (6 if attention else 3) * coupled + (1 << levels) - 1
 
 
 def _noise_like(z: Tensor, generator: torch.Generator | None) -> Tensor:

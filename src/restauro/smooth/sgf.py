@@ -109,7 +109,7 @@ def sgf(x: Tensor, settings: SGFSettings | None = None) -> Tensor:
     Notes
     -----
     Cost: linear in the pixels and independent of the radius; one step takes about 3 s per megapixel on one core, half
-    of it the spanning trees. About 80 float64 values of memory per pixel.
+    of it the spanning trees. About 50 float64 values of memory per pixel.
 
     Examples
     --------
@@ -170,7 +170,8 @@ def filter_segments(picture: Floats, guide: Floats, segments: Ints, settings: SG
     joined = _by_source(joints[close], np.exp(-costs[close] / settings.sigma), segments)
     total = np.zeros_like(sums)
     _gather(segments, order, parent, weight, sums, *joined, settings.radius_px, total)
-    return (total[:, :channels] / total[:, channels:]).reshape(h, w, channels)
+    result: Floats = total[:, :channels] / total[:, channels:]
+    return result.reshape(h, w, channels)
 
 
 def _flat(picture: Floats) -> Floats:

@@ -93,6 +93,8 @@ def solve_screened_poisson(
     """
     require_pictures(target, "target")
     require_pictures(links, "links", like=target)
+    if start is not None and start.shape != target.shape:
+        raise SettingError("start", list(start.shape), f"the shape of the target, {list(target.shape)}")
     if links.shape[1] not in (2, 4):
         raise SettingError("links", list(links.shape), "[N, 2, H, W] or [N, 4, H, W]")
     if not tolerance > 0:

@@ -1,16 +1,20 @@
-"""Pictures for training: found, decoded, degraded once (cached by content), and drawn by counter.
+"""Pictures for training: found, decoded, degraded once (cached by content) or for each crop, and drawn by counter.
 
-A :class:`PairSet` holds 8-bit pairs in memory. Batch number i is a function of (seed, i) alone, so that a resumed
-run sees exactly the batches that an unbroken one would have seen.
+A :class:`PairSet` holds 8-bit pairs in memory. Batch number i is a function of (seed, i) alone, fresh degradations
+included, so that a resumed run sees exactly the batches that an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ import torch
 from torch import Tensor
 
 from restauro.degrade.laws import degrade_tensor
+from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
 from restauro.picture import read
 from restauro.train.recipe import DegradationSection, PictureSet, Recipe
@@ -37,20 +42,41 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairSet:
-    """The pairs of one picture set."""
+    """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew."""
 
     name: str
     weight: float
     pairs: tuple[Pair, ...]
+    law: DegradationSection | None = None
 
 
-def find_pictures(spec: PictureSet, root: Path) -> list[Path]:
-    """Paths of a picture set, in the order of its list (or sorted, without one).
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch is this process's: number ``rank`` of ``of`` equal ones."""
+
+    rank: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """One crop of a batch, as drawn; nothing is cut yet."""
+
+    one: PairSet
+    pair: Pair
+    top: int
+    left: int
+    flip: bool
+    seed: int
+
+
+def listed_names(spec: PictureSet, root: Path) -> list[str]:
+    """Names of a picture set relative to its folder, in the order of its list (or sorted, without one).
 
     Raises
     ------
     DataError
-        The folder or the list is missing, a listed file does not exist, or nothing is left after ``only``.
+        The folder or the list is missing, or nothing is left after ``only``.
     """
     folder = root / spec.folder
     if not folder.is_dir():
@@ -60,15 +86,39 @@ def find_pictures(spec: PictureSet, root: Path) -> list[Path]:
     else:
         lines = root / spec.list
         if not lines.is_file():
-            raise DataError(f"{lines}: found no such file, wanted the list of picture set {spec.name!r}")
+            raise DataError(
+                f"{lines}: found no such file, wanted the list of picture set {spec.name!r}; write one name per line, "
+                "or take 'list' out of the recipe"
+            )
         names = [line for line in lines.read_text(encoding="utf-8").splitlines() if line]
     if spec.only:
         names = [name for name in names if any(fnmatch(name, glob) for glob in spec.only)]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder}: {len(missing)} of {len(names)} listed pictures are missing, first {missing[0]}")
     if not names:
         raise DataError(f"{folder}: no picture is left in set {spec.name!r}; see its list and its 'only'")
+    return names
+
+
+def partners(spec: PictureSet, root: Path) -> dict[str, Path]:
+    """The inputs of a paired set: name without suffix -> path."""
+    folder = root / (spec.inputs or "")
+    return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def find_pictures(spec: PictureSet, root: Path) -> list[Path]:
+    """Paths of a picture set, in the order of :func:`listed_names`.
+
+    Raises
+    ------
+    DataError
+        As :func:`listed_names`, or a listed file does not exist.
+    """
+    folder, names = root / spec.folder, listed_names(spec, root)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder}: {len(missing)} of {len(names)} listed pictures are missing, first {missing[0]}; "
+            "copy them there, or take them off the list"
+        )
     return [folder / name for name in names]
 
 
@@ -79,27 +129,37 @@ def load_pairs(
     cache: Path,
     *,
     minimum_px: int = 1,
+    fresh: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PairSet:
     """Decode and degrade a picture set; pictures with a side under ``minimum_px`` are left out.
 
-    Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick.
+    Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick; a
+    law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`. A
+    paired set reads its inputs and needs no law.
     """
     paths = find_pictures(spec, root)
+    inputs = partners(spec, root) if spec.inputs else {}
     pairs = []
     for index, path in enumerate(paths):
         data = path.read_bytes()
         pixels, file_sha256 = read(data).rgb(), hashlib.sha256(data).hexdigest()
+        given = read(_partner(inputs, spec, path, root).read_bytes()).rgb() if spec.inputs else None
         for factor in spec.shrink:
             truth = _to_bytes(_shrink(pixels, factor))
-            if min(truth.shape[:2]) >= minimum_px:
-                name = path.relative_to(root / spec.folder).as_posix() + (f"@1/{factor}" if factor > 1 else "")
-                pairs.append(Pair(name, file_sha256, _degraded(truth, law, cache), truth))
+            if min(truth.shape[:2]) < minimum_px:
+                continue
+            name = path.relative_to(root / spec.folder).as_posix() + (f"@1/{factor}" if factor > 1 else "")
+            if given is not None:
+                source = _to_bytes(_shrink(given, factor))
+            else:
+                source = truth if fresh else _degraded(truth, law, cache)
+            pairs.append(Pair(name, file_sha256, source, truth))
         if progress:
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
-    return PairSet(spec.name, spec.weight, tuple(pairs))
+    return PairSet(spec.name, spec.weight, tuple(pairs), law if fresh and not spec.inputs else None)
 
 
 def digest(sets: list[PairSet]) -> str:
@@ -111,29 +171,51 @@ def digest(sets: list[PairSet]) -> str:
     return total.hexdigest()
 
 
-def refuse_overlap(train: list[PairSet], validation: list[PairSet]) -> None:
-    """Raise DataError where a validation picture is also a training picture, compared by content."""
-    seen = {pair.file_sha256: pair.name for one in train for pair in one.pairs}
-    for one in validation:
-        for pair in one.pairs:
-            twin = seen.get(pair.file_sha256)
-            if twin is not None:
-                raise DataError(
-                    f"validation picture {pair.name!r} is training picture {twin!r}; remove it from one list"
-                )
-
-
-def batches(sets: list[PairSet], recipe: Recipe, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    sets: list[PairSet], recipe: Recipe, start: int = 0, share: Share | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches (input, truth), float32 [N, 3, patch, patch] in 0..1, for iterations ``start`` and after.
 
-    Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly.
+    Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly. N is ``batch * accumulate``:
+    the part of process ``share.rank`` of what all processes together see in an iteration. Fresh degradations are made
+    ahead in threads.
     """
+    make = partial(_batch, sets, recipe, share or Share())
+    iterations = range(start, recipe.iterations)
+    if any(one.law for one in sets):
+        yield from _ahead(make, iterations, workers=max(1, min(8, (os.cpu_count() or 1) // 2)))
+    else:
+        yield from map(make, iterations)
+
+
+def _ahead(
+    make: Callable[[int], tuple[Tensor, Tensor]], iterations: range, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """``map(make, iterations)``, some of it made before it is asked for."""
+    waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for iteration in iterations:
+            waiting.append(pool.submit(make, iteration))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batch(sets: list[PairSet], recipe: Recipe, share: Share, iteration: int) -> tuple[Tensor, Tensor]:
     weights = np.array([one.weight for one in sets], dtype=np.float64)
     shares = weights / weights.sum()
-    for iteration in range(start, recipe.iterations):
-        rng = np.random.Generator(np.random.Philox(key=recipe.seed, counter=[0, 0, 0, iteration]))
-        crops = [_crop(sets[int(rng.choice(len(sets), p=shares))], recipe.patch_px, rng) for _ in range(recipe.batch)]
-        yield to_tensor(np.stack([a for a, _ in crops])), to_tensor(np.stack([b for _, b in crops]))
+    rng = np.random.Generator(np.random.Philox(key=recipe.seed, counter=[0, 0, 0, iteration]))
+    mine = recipe.batch * recipe.accumulate
+    draws = [
+        _draw(sets[int(rng.choice(len(sets), p=shares))], recipe, rng, counter_seed(recipe.seed, iteration, place))
+        for place in range(mine * share.of)  # every process draws for all, and cuts its own
+    ]
+    crops = [_cut(draw, recipe.patch_px) for draw in draws[share.rank * mine : (share.rank + 1) * mine]]
+    return to_tensor(np.stack([a for a, _ in crops])), to_tensor(np.stack([b for _, b in crops]))
 
 
 def to_tensor(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
@@ -141,13 +223,37 @@ def to_tensor(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
-def _crop(one: PairSet, side: int, rng: np.random.Generator) -> tuple[Bytes3, Bytes3]:
-    pair = one.pairs[int(rng.integers(len(one.pairs)))]
+def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> _Draw:
+    pair, side = one.pairs[int(rng.integers(len(one.pairs)))], recipe.patch_px
     height, width = pair.truth.shape[:2]
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    window = (slice(top, top + side), slice(left, left + side))
-    step = -1 if rng.random() < 0.5 else 1
-    return pair.source[window][:, ::step], pair.truth[window][:, ::step]
+    return _Draw(one, pair, top, left, bool(rng.random() < 0.5), seed)
+
+
+def _cut(draw: _Draw, side: int) -> tuple[Bytes3, Bytes3]:
+    window = (slice(draw.top, draw.top + side), slice(draw.left, draw.left + side))
+    step = -1 if draw.flip else 1
+    source = draw.pair.source[window] if draw.one.law is None else _fresh(draw, draw.one.law, side)
+    return source[:, ::step], draw.pair.truth[window][:, ::step]
+
+
+def _fresh(draw: _Draw, law: DegradationSection, side: int) -> Bytes3:
+    """The crop, degraded together with up to ``margin_px`` around it."""
+    top, left = max(0, draw.top - law.margin_px), max(0, draw.left - law.margin_px)
+    wide = draw.pair.truth[top : draw.top + side + law.margin_px, left : draw.left + side + law.margin_px]
+    y, _ = degrade_tensor(to_tensor(wide[None]), law.law, law.settings, seed=draw.seed)
+    top, left = draw.top - top, draw.left - left
+    return _to_bytes(y[0, :, top : top + side, left : left + side].permute(1, 2, 0).numpy())
+
+
+def _partner(inputs: dict[str, Path], spec: PictureSet, path: Path, root: Path) -> Path:
+    name = path.relative_to(root / spec.folder)
+    found = inputs.get(name.with_suffix("").as_posix())
+    if found is None:
+        raise DataError(
+            f"{root / (spec.inputs or '')}: no input for {name.as_posix()!r}; add it, or unlist the picture"
+        )
+    return found
 
 
 def _degraded(truth: Bytes3, law: DegradationSection, cache: Path) -> Bytes3:
@@ -157,10 +263,11 @@ def _degraded(truth: Bytes3, law: DegradationSection, cache: Path) -> Bytes3:
     if kept.exists():
         stored: Bytes3 = np.load(kept)
         return stored
-    y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings)
+    seed = int(hashlib.sha256(truth.tobytes()).hexdigest()[:8], 16)
+    y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings, seed=seed)
     made = _to_bytes(y[0].permute(1, 2, 0).numpy())
     kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
+    part = kept.with_suffix(f".{os.getpid()}.part")  # several processes may make the same one
     with part.open("wb") as file:
         np.save(file, made)
     part.replace(kept)

@@ -40,8 +40,8 @@ SoftmaxAxis = Literal["key", "query"]
 
 #: Positions that are summed in one go. Longer float32 sums lose digits: 6e-5 instead of 1e-6 at n = 65536.
 BLOCK = 1024
-#: Exponentials that are held at once, 2 MiB in float32.
-HELD = 2**19
+#: Exponentials that are held at once: half a MiB in float32, which stays in a cache.
+HELD = 2**17
 
 
 def attend(f: Tensor, g: Tensor, h: Tensor, axis: SoftmaxAxis = "key", nodes: int | None = None) -> Tensor:
@@ -66,7 +66,7 @@ def attend(f: Tensor, g: Tensor, h: Tensor, axis: SoftmaxAxis = "key", nodes: in
 
     Notes
     -----
-    O(n nodes) time; memory is O(n) and 2 MiB. The error to a dense softmax is 1e-5 of the range of the result or
+    O(n nodes) time; memory is O(n). The error to a dense softmax is 1e-5 of the range of the result or
     less unless a few f lie far outside of all others (tests/nets/test_full_attention.py).
 
     Examples
@@ -273,9 +273,9 @@ def _sinh_nodes(interval: Interval) -> int:
 
 
 def _plain_nodes(f: Tensor, half_range: Tensor) -> int:
-    """24 + 3 sqrt(range(f) range(g)), in steps of 16."""
-    low, high = f.aminmax(dim=1, keepdim=True)
-    return _clipped(24 + 3 * math.sqrt(float(((high - low) * 2 * half_range).max())), 1024)
+    """24 + 3 sqrt(2 max|f| range(g)), in steps of 16: here a common offset of f counts, e^{f t} is as steep with it."""
+    steepest = f.abs().amax(dim=1, keepdim=True)
+    return _clipped(24 + 3 * math.sqrt(float((4 * steepest * half_range).max())), 1024)
 
 
 def _clipped(count: float, most: int) -> int:

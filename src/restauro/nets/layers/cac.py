@@ -44,7 +44,7 @@ class CAC(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Suppress x [N, C, H, W] to [N, C, ceil(H / 2), ceil(W / 2)]."""
         with torch.autocast(x.device.type, enabled=False):
-            x = x.float() if x.dtype == torch.bfloat16 else x
+            x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
             suppressed = tap_conv(x, self.affinity(self.embed(x)), self.conv.weight, stride=2)
         y: Tensor = self.norm(suppressed)
         return y
@@ -107,11 +107,11 @@ class _TapConv(torch.autograd.Function):
         ctx.save_for_backward(x, phi, weight)
         ctx.stride = stride
         padded = pad(x, [1, 1, 1, 1])
-        y = x.new_zeros(len(x), len(weight), phi[0, 0].numel())
+        y: Tensor = x.new_zeros(len(x), len(weight), phi[0, 0].numel())
         for k, tap in enumerate(TAPS):
             scaled = (window(padded, tap, stride) * phi[:, k, None]).flatten(2)
             y.baddbmm_(_tap(weight, tap).expand(len(x), -1, -1), scaled)
-        return y.unflatten(2, phi.shape[2:])
+        return y.reshape(len(x), len(weight), *phi.shape[2:])
 
     @staticmethod
     @once_differentiable
@@ -122,7 +122,7 @@ class _TapConv(torch.autograd.Function):
         dpadded, dphi, dweight = torch.zeros_like(padded), torch.empty_like(phi), torch.empty_like(weight)
         for k, tap in enumerate(TAPS):
             seen = window(padded, tap, ctx.stride)
-            back = (_tap(weight, tap).T @ dy).unflatten(2, phi.shape[2:])
+            back = (_tap(weight, tap).T @ dy).reshape(len(x), -1, *phi.shape[2:])
             dphi[:, k] = (seen * back).sum(1)
             window(dpadded, tap, ctx.stride).add_(back.mul_(phi[:, k, None]))
             dweight[:, :, *tap] = (dy @ (seen * phi[:, k, None]).flatten(2).mT).sum(0)

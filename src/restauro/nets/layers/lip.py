@@ -40,11 +40,16 @@ class LIP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool x [N, C, H, W] to [N, C, ceil(H / 2), ceil(W / 2)]."""
-        return pool_by_logit(x, GAIN * torch.sigmoid(self.logit(x)) - GAIN / 2)
+        return pool_by_logit(x, GAIN * torch.sigmoid(_wide(self.logit(x))) - GAIN / 2)
 
 
 def pool_by_logit(x: Tensor, logit: Tensor) -> Tensor:
     """Mean of the 3x3 windows of x at stride 2, weighted by exp(logit); both [N, C, H, W]."""
     weight = logit.exp()
     # Zero padding adds nothing to either sum, and the two divisors cancel.
-    return avg_pool2d(x * weight, 3, 2, 1) / avg_pool2d(weight, 3, 2, 1)
+    return (avg_pool2d(_wide(x) * weight, 3, 2, 1) / avg_pool2d(weight, 3, 2, 1)).to(x)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Half precision becomes float32: it is too coarse for an exponent of 12 and for sums of such weights."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

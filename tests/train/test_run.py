@@ -1,0 +1,175 @@
+"""A run as a process: its folder, its end by force, its work in two processes, its fresh degradations."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from restauro.errors import DataError
+from restauro.train.data import Share, batches, load_pairs
+from restauro.train.folder import RunFolder, sample_crops
+from restauro.train.loop import Progress, train
+from restauro.train.recipe import Recipe
+from tests.train.small import ADVERSARIAL, tiny
+
+NOISE = {"law": "noise", "fresh": True, "margin_px": 4}
+
+
+def test_folder_holds_log_plot_and_sheet(root: Path, tmp_path: Path):
+    seen: list[Progress] = []
+    made = train(tiny(), root=root, run=tmp_path / "run", on_progress=seen.append)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoint.pt",
+        "log.jsonl",
+        "losses.png",
+        "samples",
+        made.name,
+    ]
+    assert [now.iteration for now in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[2].seconds_left == pytest.approx(3 / seen[2].per_second)
+    sheet = np.asarray(Image.open(tmp_path / "run" / "samples" / "0000006.png"))
+    assert sheet.shape == (24 + 64 + 12, 3 * 64 + 2 * 12, 3)
+    truth = np.asarray(Image.open(root / "pictures" / "3.png"))
+    assert np.array_equal(sheet[24:88, 152:], truth)
+    assert not np.array_equal(sheet[24:88, :64], truth)
+
+
+def test_a_resumed_log_drops_what_the_checkpoint_does_not_know(tmp_path: Path):
+    lines = [json.dumps({"iteration": 50 * k, "l1": 1 / k}) for k in (1, 2, 3)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + '\n{"iteration": 20')
+    folder = RunFolder(tmp_path, 120, [])
+    folder.log({"iteration": 150, "l1": 0.25})
+    kept = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in kept] == [50, 100, 150]
+    folder.plot()
+    with Image.open(tmp_path / "losses.png") as plot:
+        colours = plot.convert("RGB").getcolors(100000)
+    assert (178, 34, 34) in {colour for _, colour in colours}, "the curve is there"
+
+
+def test_minutes_stop_a_run_that_resumes_to_the_same_bytes(root: Path, tmp_path: Path):
+    recipe = tiny(**ADVERSARIAL, degradation=NOISE)
+    assert train(recipe, root=root, run=tmp_path / "a", minutes=0) is None
+    assert not list((tmp_path / "a").glob("*.safetensors"))
+    resumed = train(recipe, root=root, run=tmp_path / "a", resume=True)
+    unbroken = train(recipe, root=root, run=tmp_path / "b")
+    assert resumed.read_bytes() == unbroken.read_bytes()
+
+
+def _process(code: str, recipe: Recipe, root: Path, run: Path, **environment: str) -> subprocess.Popen[str]:
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\nfrom restauro.train.loop import train\nfrom restauro.train.recipe import Recipe\n"
+        "recipe, root, run = Recipe.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])\n" + code
+    )
+    command = [sys.executable, "-c", code, recipe.to_json(), str(root), str(run)]
+    return subprocess.Popen(command, env={**os.environ, **environment}, text=True, stderr=subprocess.PIPE)
+
+
+def test_killed_at_a_random_moment_and_resumed_it_gives_the_same_bytes(root: Path, tmp_path: Path):
+    recipe = tiny(iterations=50, checkpoint_minutes=1e-9, sample_minutes=60, **ADVERSARIAL)
+    run = tmp_path / "killed"
+    process = _process("train(recipe, root=root, run=run)", recipe, root, run)
+    while not (run / "checkpoint.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was killed before its end"
+    done = torch.load(run / "checkpoint.pt", weights_only=True)["iteration"]
+    assert 0 < done < 50
+    resumed = train(recipe, root=root, run=run, resume=True)
+    unbroken = train(recipe, root=root, run=tmp_path / "unbroken")
+    assert resumed.read_bytes() == unbroken.read_bytes(), f"killed after iteration {done}"
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(root: Path, tmp_path: Path):
+    """Tolerance: 1e-4 on weights of about 0.1, after six steps of Adam in float32.
+
+    Not with a critic whose biases stand before a norm: their gradient is nothing but rounding, and Adam scales it up.
+    """
+    meet = (tmp_path / "meet").as_uri()
+    code = (
+        "import os\nimport torch.distributed as dist\n"
+        f"dist.init_process_group('gloo', init_method={meet!r}, rank=int(os.environ['RANK']), world_size=2)\n"
+        "train(recipe, root=root, run=run)\ndist.destroy_process_group()"
+    )
+    extra = {**ADVERSARIAL, "critic": {"architecture": "spade", "width": 4}}
+    half, whole = tiny(batch=2, **extra), tiny(batch=4, **extra)
+    both = [
+        _process(code, half, root, tmp_path / "two", RANK=rank, GLOO_SOCKET_IFNAME="lo", PYTHONWARNINGS="default")
+        for rank in "01"
+    ]
+    one = train(whole, root=root, run=tmp_path / "one")
+    for process in both:
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+    kept = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two")]
+    for part in ("net", "critic"):
+        for name, value in kept[0][part].items():
+            torch.testing.assert_close(kept[1][part][name], value, atol=1e-4, rtol=0, msg=f"{part}.{name}")
+    assert load_file(one).keys() == load_file(tmp_path / "two" / one.name).keys()
+
+
+def test_shares_of_a_batch_are_the_batch_of_one_process(root: Path, tmp_path: Path):
+    recipe = tiny(batch=2, degradation=NOISE)
+    one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
+    whole = next(batches([one], tiny(batch=4, degradation=NOISE)))
+    shares = [next(batches([one], recipe, 0, Share(rank, 2))) for rank in (0, 1)]
+    for k in (0, 1):
+        assert torch.equal(whole[k], torch.cat([shares[0][k], shares[1][k]]))
+
+
+def test_fresh_degradations_differ_by_iteration_and_return_after_a_restart(root: Path, tmp_path: Path):
+    (root / "train.txt").write_text("0.png\n")
+    recipe = tiny(degradation=NOISE, patch_px=64, batch=1)
+    one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
+    assert not (tmp_path / "c").exists(), "nothing is cached"
+    whole = list(batches([one], recipe))
+    late = list(batches([one], recipe, start=3))
+    assert len(whole) == 6
+    for (a, b), (c, d) in zip(whole[3:], late, strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    noise = [(source - truth).std() for source, truth in whole]
+    assert len({float(value) for value in noise}) == 6, "the same picture, another draw each time"
+
+
+def test_the_margin_keeps_the_laws_border_out_of_the_crop(root: Path, tmp_path: Path):
+    recipe = tiny(degradation={"law": "blur", "fresh": True, "margin_px": 16})
+    spec = recipe.data.train[0]
+    one = load_pairs(spec, root, recipe.degradation, tmp_path / "c", fresh=True)
+    for source, truth in batches([one], recipe):
+        assert source.shape == truth.shape == (2, 3, 32, 32)
+        assert (source - truth).abs().mean() < 0.2, "input and truth are the same window"
+
+
+def test_validation_inputs_are_drawn_once_and_by_content(root: Path, tmp_path: Path):
+    law = tiny(degradation=NOISE).degradation
+    spec = tiny().data.train[0]
+    first = load_pairs(spec, root, law, tmp_path / "c")
+    again = load_pairs(spec, root, law, tmp_path / "d")
+    for a, b in zip(first.pairs, again.pairs, strict=True):
+        assert np.array_equal(a.source, b.source)
+    residue = [pair.source.astype(int) - pair.truth for pair in first.pairs]
+    assert not np.array_equal(residue[0], residue[1])
+    assert [pair.name for pair in sample_crops([first])] == ["0.png", "1.png", "2.png"]
+
+
+def test_other_recipes_do_not_resume(root: Path, tmp_path: Path):
+    assert train(tiny(), root=root, run=tmp_path / "run", minutes=0) is None
+    with pytest.raises(DataError, match="another recipe"):
+        train(tiny(**ADVERSARIAL), root=root, run=tmp_path / "run", resume=True)
