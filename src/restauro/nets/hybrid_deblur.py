@@ -1,13 +1,13 @@
 """Deblurring on ASAP-Net's structure: the report's hybrid exactly as it was run, and ``asap-deblur``, our repair of it.
 
-Sources: Rott Shaham et al., CVPR 2021 (:mod:`restauro.nets.asapnet`); the report "DeblurGAN based on ASAP-Net", whose
-results are twice as fast as DeblurGAN's, but blurred and dark, with a black spot at the same place in every picture.
-Why, by the students' code, and the setting of :class:`AsapDeblur` that repairs it:
+Sources: Rott Shaham et al., CVPR 2021 (:mod:`restauro.nets.asapnet`); the report "DeblurGAN based on ASAP-Net": twice
+as fast as DeblurGAN, but its pictures stay blurred and turn dark, with a black spot always at the same place. Why, by
+the students' code, and the setting of :class:`AsapDeblur` that repairs it:
 
 * a pixel's perceptron never sees the pixels beside it, and blur is a matter of neighbours: ``reach_px``;
 * nothing ties brightness and colour to the input: ``skip``;
 * an option meant for label maps takes the blue channel away: ``blue``;
-* weights from N(0, 0.02^2) on 1024 features saturate 94 % of the outputs before the first step: ``shared_mlp``;
+* weights from N(0, 0.02^2) on 1024 features saturate nine outputs in ten before the first step: ``shared_mlp``;
 * seven zero-padded convolutions on 16 rows know the corners of the picture by heart: ``low.padding``;
 * instance norm takes the picture's own brightness away: ``low.norm``.
 

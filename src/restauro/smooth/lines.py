@@ -100,9 +100,17 @@ def _fill_gaps(guide: Array, norm: int, first: int, last: int, down: Array, righ
                 if n > 0:
                     _add_distance(guide[c, n - 1], here, norm, down[n])
         if norm == 2:
-            down[start:stop] = np.sqrt(down[start:stop])
-            across[:] = np.sqrt(across)
+            _take_roots(down[start:stop])
+            _take_roots(across)
         _turn(across[: stop - start], right, start)
+
+
+@kernel
+def _take_roots(rows: Array) -> None:
+    for n in range(len(rows)):
+        row = rows[n]
+        for k in range(row.size):
+            row[k] = np.sqrt(row[k])
 
 
 @kernel
