@@ -93,3 +93,11 @@ def test_every_model_of_the_table_ships_loads_and_fits_its_budget(name: str):
 def test_all_weights_together_fit_the_budget():
     assert sum(record["bytes"] for record in models.manifest().values()) <= 80 * 2**20
     assert set(models.manifest()) == set(models.MODELS)
+
+
+@pytest.mark.parametrize("architecture", list(models.ARCHITECTURES))
+def test_every_architecture_is_built_by_name_and_states_its_facts(architecture: str):
+    with torch.device("meta"):
+        net = models.build(architecture)
+    assert models.facts_of(net).multiple >= 1
+    assert sum(p.numel() for p in net.parameters()) > 0

@@ -28,7 +28,20 @@ Option = str | int | float | bool
 
 #: Architecture -> the function that builds it untrained, as "module:function".
 ARCHITECTURES: dict[str, str] = {
+    "sasnet": "restauro.nets.sasnet:build_sasnet",
+    "autoencoder": "restauro.nets.unet:build_autoencoder",
+    "unet": "restauro.nets.unet:build_unet",
+    "deaf": "restauro.nets.deaf:build_deaf",
+    "drf": "restauro.nets.drf:build_drf",
+    "resnet": "restauro.nets.resnet:build_resnet",
+    "jessnet": "restauro.nets.jessnet:build_jessnet",
     "desmoothgan": "restauro.nets.desmoothgan:build_desmoothgan",
+    "hifacegan": "restauro.nets.hifacegan:build_hifacegan",
+    "asapnet": "restauro.nets.asapnet:build_asapnet",
+    "pix2pixhd": "restauro.nets.pix2pixhd:build_pix2pixhd",
+    "deblurgan": "restauro.nets.deblurgan:build_deblurgan",
+    "asap-deblur": "restauro.nets.hybrid_deblur:build_asap_deblur",
+    "hybrid-deblur": "restauro.nets.hybrid_deblur:build_hybrid_deblur",
 }
 
 

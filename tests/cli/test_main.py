@@ -73,3 +73,11 @@ def test_a_closed_pipe_is_no_traceback():
         f"'{sys.executable}' -c \"{code}\" | true", shell=True, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in ran.stderr
+
+
+def test_help_of_smooth_lists_every_filter(capsys: pytest.CaptureFixture[str]):
+    from restauro.smooth.catalogue import METHODS
+
+    cli.main(["smooth", "--help"])
+    words = capsys.readouterr().out.replace("│", " ").replace(",", " ").replace(".", " ").split()
+    assert set(METHODS) <= set(words)

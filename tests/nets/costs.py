@@ -37,6 +37,8 @@ def gmac(net: nn.Module, call: Callable[[], object]) -> float:
         nonlocal total
         if isinstance(module, nn.Conv2d):
             total += output.numel() * (module.weight[0].numel() + (module.bias is not None))
+        elif isinstance(module, nn.ConvTranspose2d):  # as if every output pixel took the whole kernel: too many
+            total += output.numel() * (module.weight[:, 0].numel() + 1)
         elif isinstance(module, nn.Linear):
             total += output.numel() * (module.in_features + 1)
         elif isinstance(module, nn.BatchNorm2d):

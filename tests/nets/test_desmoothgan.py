@@ -91,8 +91,7 @@ def test_every_row_answers_a_picture_in_range_and_learns(variant: str):
     side = net.facts.multiple * 2
     y = net(torch.rand(2, 3, side, side))
     assert y.shape == (2, 3, side, side)
-    assert float(y.min()) >= 0
-    assert float(y.max()) <= 1
+    assert bool(((y >= 0) & (y <= 1)).all())
     y.square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
@@ -179,7 +178,7 @@ def test_settings_reach_the_layers():
 
 def test_published_weights_are_small_and_normal():
     torch.manual_seed(0)
-    net = build_desmoothgan("no-sft-fa", width=16, spectral=False, init="published")
+    net = build_desmoothgan("no-sft-fa", width=16, spectral=False, init="published").requires_grad_(False)
     weights = torch.cat([m.weight.flatten() for m in net.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))])
     assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
     gains = torch.cat([m.weight for m in net.modules() if isinstance(m, nn.BatchNorm2d)])
@@ -266,7 +265,7 @@ def test_wrong_settings_are_named():
         "sft_reduction": 0,
         "init": "xavier",
     }.items():
-        with pytest.raises(SettingError, match=f"{name.removeprefix('sft_').removeprefix('attention_n')}.*: found"):
+        with pytest.raises(SettingError, match=f"{name}: found"):
             build_desmoothgan("ours", **{"width": 4, name: wrong})
     with pytest.raises(SettingError, match="norm: found 'none'"):
         build_desmoothgan("spade", width=4, norm="none")

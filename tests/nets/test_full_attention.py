@@ -242,6 +242,10 @@ def test_wrong_settings_are_named() -> None:
         attend(f, g, h, "both")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="nodes: found 1"):
         attend(f, g, h, nodes=1)
+    with pytest.raises(SettingError, match=r"g: found 'torch.bfloat16 \[1, 16\]', wanted float32 or float64"):
+        attend(f, g.bfloat16(), h)
+    with pytest.raises(SettingError, match=r"h: found 'torch.float64 \[1, 15\]', wanted .* of \[1, 16\]"):
+        attend(f, g.requires_grad_(), h[:, 1:])
 
 
 # ---- the series

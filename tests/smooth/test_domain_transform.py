@@ -88,12 +88,10 @@ def test_stays_in_range(seed: int, height: int, width: int) -> None:
     assert x.min() - 1e-9 <= y.min() <= y.max() <= x.max() + 1e-9
 
 
-@quick
-@given(st.integers(0, 10**6), st.integers(1, 14), st.integers(1, 14))
-def test_flip_down_the_columns_commutes_with_a_flip_up(seed: int, height: int, width: int) -> None:
-    """There and back is symmetric but for what the ends take in: flips commute away from them, and nearly at them."""
-    x = noise(seed, 1, 3, height, width)
-    assert psnr(domain_transform(x.flip(2)), domain_transform(x).flip(2)) > 20
+def test_a_flip_changes_little() -> None:
+    """There and back is not back and there; the difference is at the ends and at edges."""
+    x = photo()
+    assert 35 < psnr(domain_transform(x.flip(3)), domain_transform(x).flip(3)) < 150
 
 
 @pytest.mark.parametrize(("name", "value"), [("sigma_px", 0), ("sigma_range", 0), ("passes", 0), ("passes", 1.5)])

@@ -35,7 +35,8 @@ def smooth(
     inputs
         Files, folders, globs, or - for stdin.
     method
-        The filter; its name is checked and the known ones are listed if it is none.
+        The filter: l0, rtv, guided, rolling-guidance, bilateral, joint-bilateral, fgs, wls, ils, sdf, sgf,
+        domain-transform, pnls-approx, iso-approx.
     set_
         A setting of the filter as name=value, for example lam=0.05; may be given several times.
     strength

@@ -97,13 +97,13 @@ def solve(x: Tensor, h: Tensor, v: Tensor, beta: float) -> Tensor:
     True
     """
     height, width = x.shape[-2:]
-    # The adjoint of a forward difference is minus the backward one.
-    adjoint = h.roll(1, dims=-1) - h + v.roll(1, dims=-2) - v
-    # |D|^2 = 2 - 2 cos w for each direction.
+    # For the change e = S - x the normal equations are (1 / beta + D'D) e = D'(g - D x): no large numbers cancel.
+    h, v = h - (x.roll(-1, dims=-1) - x), v - (x.roll(-1, dims=-2) - x)
+    right = h.roll(1, dims=-1) - h + v.roll(1, dims=-2) - v
     rows = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(height, device=x.device, dtype=x.dtype))
     cols = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(width, device=x.device, dtype=x.dtype))
-    spectrum = torch.fft.rfft2(x + beta * adjoint) / (1 + beta * (rows[:, None] + cols))
-    y: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    change = torch.fft.rfft2(right) / (1 / beta + rows[:, None] + cols)
+    y: Tensor = x + torch.fft.irfft2(change, s=(height, width))
     return y
 
 

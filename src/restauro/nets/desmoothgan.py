@@ -92,6 +92,10 @@ class DeSmoothGANSettings:
             raise SettingError("attention_levels", self.attention_levels, f"0 to {self.downs - 1}, or None for all")
         if self.softmax_axis not in ("key", "query"):
             raise SettingError("softmax_axis", self.softmax_axis, "key or query")
+        if self.attention_nodes is not None and not 4 <= self.attention_nodes <= 4096:
+            raise SettingError("attention_nodes", self.attention_nodes, "4 to 4096, or None for as many as needed")
+        if not 1 <= self.sft_reduction <= 2 * self.width:
+            raise SettingError("sft_reduction", self.sft_reduction, f"1 to {2 * self.width} at width {self.width}")
         if self.init not in ("torch", "published"):
             raise SettingError("init", self.init, "torch or published")
 

@@ -178,7 +178,7 @@ def _stacked(gamma: Tensor, beta: Tensor) -> nn.Conv2d:
 @torch.no_grad()
 def _conv(weight: Tensor, bias: Tensor | None, padding: int = 1) -> nn.Conv2d:
     c_out, c_in, kernel_px, _ = weight.shape
-    conv = nn.Conv2d(c_in, c_out, kernel_px, padding=padding, bias=bias is not None, device=weight.device)
+    conv = nn.Conv2d(c_in, c_out, kernel_px, padding=padding, bias=bias is not None).to(weight)
     conv.weight.copy_(weight)
     if bias is not None and conv.bias is not None:
         conv.bias.copy_(bias)

@@ -324,9 +324,9 @@ def build_sasnet(
 def _radius_px(blocks: list[int], attention: bool) -> int:
     """How far a pixel of the result looks, gates given.
 
-    Each block runs forward and backward, each time two subnets deep (g1, then g2 beside g3), but for the last one, where
-    the g2 and g3 of both passes stand side by side. A subnet reaches three pixels of its level, six with the 7x7 of
-    the attention. A code pixel spans 2 ** levels.
+    Each block runs forward and backward, each time two subnets deep (g1, then g2 beside g3); but the g2 and g3 of the
+    last block read the same a1 on both ways. A subnet reaches three pixels of its level, six with the 7x7 of the
+    attention. A code pixel spans 2 ** levels.
     """
     levels = len(blocks)
     coupled = sum((4 * count - (level == levels)) << level for level, count in enumerate(blocks, start=1))

@@ -18,7 +18,9 @@ from restauro.smooth.domain_transform import DomainTransformSettings, domain_tra
 from restauro.smooth.fgs import FGSSettings, fgs
 from restauro.smooth.guided import GuidedSettings, guided
 from restauro.smooth.ils import ILSSettings, ils
+from restauro.smooth.iso import ISOSettings, iso_approx
 from restauro.smooth.l0 import L0Settings, l0
+from restauro.smooth.pnls import PNLSSettings, pnls_approx
 from restauro.smooth.rolling_guidance import RollingGuidanceSettings, rolling_guidance
 from restauro.smooth.rtv import RTVSettings, rtv
 from restauro.smooth.sdf import SDFSettings, sdf
@@ -54,6 +56,10 @@ METHODS: dict[str, Method] = {
     "sdf": Method(SDFSettings, sdf, "Ham et al. 2018: edges of a static guide and of the result itself"),
     "sgf": Method(SGFSettings, sgf, "Zhang et al. 2015, segment graph filter: mean along trees over superpixels"),
     "domain-transform": Method(DomainTransformSettings, domain_transform, "Gastal, Oliveira 2011: the fastest here"),
+    "pnls-approx": Method(
+        PNLSSettings, pnls_approx, "after Xu et al. 2020, pixel-level non-local smoothing; approximate"
+    ),
+    "iso-approx": Method(ISOSettings, iso_approx, "after Xu et al. 2021, isotropic patch recurrence; approximate"),
 }
 
 

@@ -33,7 +33,7 @@ from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
 from restauro.smooth.kernels import exp2, kernel, power
 from restauro.smooth.poisson import ScreenedPoisson, laplacian_spectrum, transposed_gradient
-from restauro.smooth.threads import threads
+from restauro.smooth.threads import threads, threads_for
 
 if TYPE_CHECKING:
     from restauro.smooth.poisson import Array
@@ -160,7 +160,7 @@ def _ils_rows(x: Tensor, s: ILSSettings) -> Tensor:
     scale = s.lam if welsch else s.lam / 2 * s.p
     shape = -math.log2(math.e) / (2 * s.gamma**2) if welsch else s.p / 2 - 1
     pull = partial(_pull, welsch=welsch, scale=real(-scale), shape=real(shape), eps=real(s.eps))
-    with threads(torch.get_num_threads()) as for_each:
+    with threads(threads_for(x.numel())) as for_each:
         state = ScreenedPoisson(picture, for_each)
         for _ in range(s.steps):
             state.step(pull, weight=s.curvature * s.lam / 2, anchored=s.anchor == "input")

@@ -30,7 +30,7 @@ from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
 from restauro.smooth.kernels import kernel
 from restauro.smooth.poisson import ScreenedPoisson, laplacian_spectrum, transposed_gradient
-from restauro.smooth.threads import threads
+from restauro.smooth.threads import threads, threads_for
 
 if TYPE_CHECKING:
     from restauro.smooth.poisson import Array
@@ -134,7 +134,7 @@ def _l0_rows(x: Tensor, settings: L0Settings) -> Tensor:
     """The same on a CPU: row spectra, column recursions."""
     picture = x.detach().numpy()
     real = picture.dtype.type
-    with threads(torch.get_num_threads()) as for_each:
+    with threads(threads_for(x.numel())) as for_each:
         state = ScreenedPoisson(picture, for_each)
         for beta in settings.betas:
             pull = partial(_pull, limit=real(settings.lam / beta), beta=real(beta))

@@ -42,6 +42,7 @@ It must treat x and y alike, as the picture may come turned over its diagonal.
 """
 
 _PIECE = 1 << 17  # values in one piece of rows: with its spectrum about 1.5 MB in float32
+_COLUMN_TASKS = 16
 _LANES = 32  # row frequencies side by side in a column piece; 256 bytes per row in float32
 
 
@@ -101,11 +102,12 @@ class ScreenedPoisson:
         q, gain, run_in = self._recursion(weight)
         blocks = q.shape[0]
 
-        def correct(k: int) -> None:
-            b = k % blocks
-            _correct(columns[0][k], columns[1][k], columns[2][k], q[b], gain[b], run_in[b])
+        def correct(span: tuple[int, int]) -> None:
+            for k in range(*span):
+                b = k % blocks
+                _correct(columns[0][k], columns[1][k], columns[2][k], q[b], gain[b], run_in[b])
 
-        self._for_each(correct, range(columns[0].shape[0]))
+        self._for_each(correct, spans(len(columns[0]), _COLUMN_TASKS))
 
     def picture(self) -> Array:
         """Return s as [N, C, H, W]."""

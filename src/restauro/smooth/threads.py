@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+import torch
+
 Item = TypeVar("Item")
 
 
@@ -48,6 +50,15 @@ def threads(count: int) -> Iterator[ForEach]:
             in_turn(work, items) if len(items) == 1 else list(pool.map(work, items))
 
         yield spread
+
+
+def threads_for(values: int) -> int:
+    """As many threads as torch uses, but no more than one for 100,000 values: below that they cost more than they do.
+
+    >>> threads_for(99_999)
+    1
+    """
+    return max(1, min(torch.get_num_threads(), values // 100_000))
 
 
 def spans(length: int, pieces: int) -> list[tuple[int, int]]:

@@ -81,7 +81,8 @@ def _panel(draw: ImageDraw.ImageDraw, top: int, name: str, points: Sequence[tupl
     draw.text((left, last + 3), f"{start}", fill="dimgray", font=small)
     draw.text((right, last + 3), f"iteration {points[-1][0]}", fill="dimgray", font=small, anchor="ra")
     for point in points:
-        draw.point(place(point), fill="lightsteelblue")
+        x, y = place(point)
+        draw.rectangle((x - 1, y - 1, x + 1, y + 1), fill="lightsteelblue")
     draw.line([place(point) for point in line], fill="firebrick", width=2)
 
 

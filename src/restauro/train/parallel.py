@@ -57,7 +57,7 @@ def shared(net: Net, device: torch.device) -> Net | DistributedDataParallel:
     if not dist.is_initialized():
         return net
     ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(net, device_ids=ids, broadcast_buffers=False)
+    return DistributedDataParallel(net, device_ids=ids)
 
 
 def only_last(net: nn.Module, last: bool) -> AbstractContextManager[object]:

@@ -108,8 +108,7 @@ class FullAttention(nn.Module):
         if not self.spatial:
             return y
         f, g, h = self.maps(y).flatten(2).unbind(1)
-        with torch.autocast(y.device.type, enabled=False):
-            related = attend(f, g, h, self.axis, self.nodes) if curve is None else curve(g)
+        related = attend(f, g, h, self.axis, self.nodes) if curve is None else curve(g)
         return y + related.reshape(len(y), 1, *y.shape[-2:]).to(y)
 
     def gate(self, largest: Tensor, mean: Tensor) -> Tensor:

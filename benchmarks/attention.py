@@ -1,0 +1,126 @@
+"""Full attention in linear time beside a table made in strips and beside torch's own attention, all exact forms of it.
+
+Independent normal f, g, h, one picture, float32; megapixels are those of the feature map (0.065536 is 256 x 256). The
+table: float32 softmax over strips of 64 queries, which stay in a cache. torch: ``scaled_dot_product_attention`` with
+one channel, which makes no table either. The table takes so long at 256 x 256 that it runs once there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmarks.harness import Case, Spread, compare, in_fresh_process
+from benchmarks.inputs import use_threads
+from restauro.nets.layers.attend import attend, attention_curve
+
+QUESTION = "How much faster than a table of n x n is full attention in linear time, and what memory does it take?"
+MEGAPIXELS = tuple(side**2 / 1e6 for side in (64, 128, 256))
+STRIP = 64
+#: Above so many positions the table runs once, and its memory is that of its first strips.
+ONCE_ABOVE = 128 * 128
+
+Work = Callable[[], object]
+
+
+def maps(side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """f, g, h, [1, side * side] each."""
+    f, g, h = torch.randn(3, 1, side * side, generator=torch.Generator().manual_seed(0))
+    return f, g, h
+
+
+def table(f: Tensor, g: Tensor, h: Tensor, queries: int | None = None) -> Tensor:
+    """The softmax over i, a strip of queries j at a time; all of them, or the first ``queries``."""
+    column = f[0, :, None]
+    return torch.cat([h[0] @ torch.softmax(column * strip, 0) for strip in g[0, :queries].split(STRIP)])
+
+
+def fast(side: int) -> Work:
+    """Ours, without gradients."""
+    f, g, h = maps(side)
+    return lambda: attend(f, g, h)
+
+
+def fast_with_gradients(side: int) -> Work:
+    """Ours, forward and backward."""
+    f, g, h = (x.requires_grad_() for x in maps(side))
+    upstream = torch.ones_like(f)
+    return lambda: torch.autograd.grad(attend(f, g, h), (f, g, h), upstream)
+
+
+def by_table(side: int, queries: int | None = None) -> Work:
+    """The table in strips, without gradients."""
+    f, g, h = maps(side)
+    return lambda: table(f, g, h, queries)
+
+
+def by_torch(side: int) -> Work:
+    """The attention that torch has, without gradients."""
+    q, k, v = (x[:, None, :, None] for x in (maps(side)[i] for i in (1, 0, 2)))
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=1)
+
+
+CANDIDATES = {
+    "linear": fast,
+    "linear, with gradients": fast_with_gradients,
+    "torch": by_torch,
+    "table": by_table,
+}
+
+
+def prepare(candidate: str, side: int, threads: int) -> Work:
+    """Make one candidate ready in a fresh process, tried on a small map."""
+    use_threads(threads)
+    CANDIDATES[candidate](16)()
+    few = candidate == "table" and side**2 > ONCE_ABOVE
+    work = by_table(side, 4 * STRIP) if few else CANDIDATES[candidate](side)
+
+    def without_result() -> None:
+        work()
+
+    return without_result
+
+
+def cases(megapixels: Sequence[float], rounds: int, threads: int) -> list[Case]:
+    """Compare on every size."""
+    use_threads(threads)
+    return [_case(round((size * 1e6) ** 0.5), rounds, threads) for size in megapixels]
+
+
+def _case(side: int, rounds: int, threads: int) -> Case:
+    works = {name: make(side) for name, make in CANDIDATES.items()}
+    once = side**2 > ONCE_ABOVE
+    slow = works.pop("table") if once else None
+    seconds, ratios = compare(works, rounds)
+    if slow is not None:
+        began = time.perf_counter()
+        slow()
+        taken = time.perf_counter() - began
+        again, _ = compare({"linear": works["linear"]}, rounds)  # the machine after it, beside the machine before it
+        seconds["table"] = Spread.of([taken])
+        times = (seconds["linear"].median, again["linear"].median)
+        ratios["table / linear"] = Spread.of([taken / one for one in times])
+    memory = {
+        name: in_fresh_process("benchmarks.attention:prepare", {"candidate": name, "side": side, "threads": threads})[1]
+        for name in CANDIDATES
+    }
+    notes = {
+        "terms": _terms(side),
+        "largest error / range of h": _error(side),
+        "runs of the table": 1 if once else rounds,
+    }
+    return Case(side, side, seconds, ratios, memory, notes)
+
+
+def _terms(side: int) -> int:
+    return attention_curve(*maps(side)).coefficients.shape[1]
+
+
+def _error(side: int, queries: int = 4 * STRIP) -> float:
+    """Largest difference to a table in float64, at the first queries."""
+    f, g, h = maps(side)
+    exact = table(f.double(), g.double(), h.double(), queries)
+    return float((attend(f, g, h)[0, :queries] - exact).abs().max() / (h.max() - h.min()))

@@ -1,0 +1,64 @@
+"""Every recipe of the repository trains: two iterations of two crops on generated pictures, as it stands otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from restauro.errors import ModelError
+from restauro.models import build, find, save_weights
+from restauro.nets.features import SQUEEZENET11_FILE, features_folder
+from restauro.train.loop import train
+from restauro.train.recipe import PictureSet, Recipe, read_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+def _generate(spec: PictureSet, root: Path, side: int, turn: int) -> None:
+    """Two pictures for a set, under names that its globs take, on its list and with inputs where it has them."""
+    globs = spec.only or ("*.png",)
+    names = [glob.replace("*", f"{turn}{k}") for k, glob in enumerate((globs * 2)[:2])]
+    names = [name if name.endswith(".png") else f"{name}.png" for name in names]
+    folders = [spec.folder, *([spec.inputs] if spec.inputs else [])]
+    for k, name in enumerate(names):
+        pixels = np.roll(skimage.data.astronaut()[:side, :side], 37 * turn + 11 * k, axis=1)
+        for folder in folders:
+            path = root / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    if spec.list:
+        listed = root / spec.list
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        earlier = listed.read_text() if listed.exists() else ""
+        listed.write_text(earlier + "".join(f"{name}\n" for name in names))
+
+
+def _overrides(recipe: Recipe, tmp_path: Path) -> tuple[str, ...]:
+    changes = ["iterations=2", "batch=2", "accumulate=1"]
+    try:
+        there = (features_folder() / SQUEEZENET11_FILE).is_file()
+    except ModelError:
+        there = False
+    if recipe.loss.features and not there:
+        changes.append("loss.features=0")  # its weights are other people's, and not in every clone
+    if recipe.start:
+        start = tmp_path / "start.safetensors"
+        model = recipe.model
+        save_weights(build(model.architecture, **model.options), start, model.architecture, model.options, {})
+        changes.append(f"start={start}")
+    return tuple(changes)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_it_trains(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RESTAURO_CACHE", str(tmp_path / "cache"))
+    recipe = read_recipe(path)
+    for turn, spec in enumerate((*recipe.data.train, *recipe.data.validation)):
+        _generate(spec, tmp_path / "root", recipe.patch_px * min(spec.shrink), turn)
+    made = train(read_recipe(path, _overrides(recipe, tmp_path)), root=tmp_path / "root", run=tmp_path / "run")
+    assert made
+    assert find(made).metadata["iterations"] == "2"

@@ -1,0 +1,115 @@
+"""The training queue and the throughput benchmark, on recipes that take a second."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.train.small import TINY
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def queue() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_queue", REPOSITORY / "tools" / "train_queue.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    plain = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items() if not isinstance(value, dict))
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        f"{plain}\n[model]\narchitecture = 'desmoothgan'\noptions = {{ width = 4, norm = 'none', residual = true }}\n"
+        "[[data.train]]\nname = 't'\nfolder = 'pictures'\nlist = 'train.txt'\n"
+        "[[data.validation]]\nname = 'v'\nfolder = 'pictures'\nlist = 'val.txt'\n"
+    )
+    return path
+
+
+def _run(queue: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["train_queue.py", *map(str, words)])
+    code = queue.main()
+    assert isinstance(code, int)
+    return code
+
+
+def test_queue_trains_reports_splits_and_joins(
+    queue: ModuleType, recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(queue, "PART_BYTES", 20_000)
+    bad = tmp_path / "bad.toml"
+    bad.write_text(recipe.read_text().replace("train.txt", "none.txt"))
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    words = ("--root", root, "--runs", runs, "--out", out, "--minutes", 5)
+    assert _run(queue, monkeypatch, bad, recipe, *words) == 1
+    failed, done = json.loads((out / "report.json").read_text())["recipes"]
+    assert failed["state"] == "failed"
+    assert "none.txt: found no such file" in failed["why"]
+    assert (done["state"], done["iterations"]) == ("done", 6)
+    (weights,) = done["files"]
+    assert len(weights["parts"]) > 1
+    assert all((out / "tiny" / part).stat().st_size <= 20_000 for part in weights["parts"])
+    assert _run(queue, monkeypatch, "--join", out) == 0
+    whole = (runs / "tiny" / "tiny.safetensors").read_bytes()
+    assert (out / "tiny" / "tiny.safetensors").read_bytes() == whole
+    (out / "tiny" / weights["parts"][0]).write_bytes(b"other")
+    assert _run(queue, monkeypatch, "--join", out) == 1
+    assert _run(queue, monkeypatch, recipe, *words) == 0, "a second call finds it done"
+    assert json.loads((out / "report.json").read_text())["recipes"][0]["state"] == "done before"
+
+
+def test_queue_stops_in_time_and_goes_on(
+    queue: ModuleType, recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out, runs = tmp_path / "out", tmp_path / "runs"
+    words = (recipe, "--root", root, "--runs", runs, "--out", out, "--checkpoints")
+    assert _run(queue, monkeypatch, *words, "--minutes", 1e-6) == 0
+    (entry,) = json.loads((out / "report.json").read_text())["recipes"]
+    assert entry["state"] == "stopped"
+    assert [one["file"] for one in entry["files"]] == ["checkpoint.pt"]
+    (runs / "tiny" / "checkpoint.pt").unlink()
+    assert _run(queue, monkeypatch, "--join", out) == 0
+    (out / "tiny" / "checkpoint.pt").rename(runs / "tiny" / "checkpoint.pt")
+    assert _run(queue, monkeypatch, *words, "--minutes", 5) == 0
+    assert json.loads((out / "report.json").read_text())["recipes"][0]["state"] == "done"
+
+
+def test_queue_needs_no_package_that_a_training_machine_lacks():
+    """Everything that is imported before the first step, with all other installed packages hidden."""
+    code = (
+        "import sys\nfrom importlib.metadata import packages_distributions\n"
+        f"hidden = {{'skimage', 'cyclopts', 'rich', 'cv2', 'pytest', 'pillow_heif', 'sklearn', 'imageio'}}\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in hidden: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Hide())\nsys.argv = ['train_queue.py', '--help']\n"
+        "import runpy\n"
+        f"runpy.run_path({str(REPOSITORY / 'tools' / 'train_queue.py')!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--join" in done.stdout
+
+
+def test_benchmark_times_both_precisions(recipe: Path, tmp_path: Path):
+    from benchmarks.training import main
+
+    main([str(recipe), "--date", "2026-11-20", "--rounds", "1", "--threads", "1", "--out", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "training.json").read_text())["rows"]
+    assert set(row["seconds"]) == {"float32", "bfloat16"}
+    assert row["ratio"]["median"] == pytest.approx(
+        row["seconds"]["float32"]["median"] / row["seconds"]["bfloat16"]["median"]
+    )
+    assert "| tiny |" in (tmp_path / "training.md").read_text()
