@@ -1,6 +1,6 @@
 """Make docs/pictures/demo.jpg, the picture on the README's first screen: the comparison that ``restauro demo`` writes.
 
-    .venv/bin/python tools/make_readme_picture.py
+.venv/bin/python tools/make_readme_picture.py
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from restauro.errors import ModelError, SettingError
 from restauro.nets.hifacegan import HiFaceGAN, HiFaceGANSettings, build_hifacegan, fast, settings_of
+from restauro.nets.hifacegan_blocks import FastBlock, FreeNorm, SpadeBlock
 from restauro.nets.hifacegan_critic import HiFaceGANCritic
 from restauro.nets.layers.spectral import SpectralConv2d
-
-torch.set_num_threads(1)
 
 
 def meta(*args, **options) -> HiFaceGAN:
@@ -87,6 +87,37 @@ def test_parts_of_nested_48():
         10_619_136,
     ]
     assert count(net.fc) == 21_504
+
+
+@pytest.mark.parametrize(
+    ("variant", "suppression", "width", "gmac"),
+    [
+        ("nested", "lip", 64, 697.44),
+        ("nested", "lip", 48, 431.32),
+        ("lipspade", "lip", 48, 366.37),
+        ("spade", "lip", 48, 326.63),
+        ("nested", "fixconv-a", 48, 410.94),
+        ("nested", "fixconv-b", 48, 404.14),
+    ],
+)
+@torch.no_grad()
+def test_operations_of_the_sheet_at_512(variant: str, suppression: str, width: int, gmac: float):
+    net = meta(variant, suppression, width).eval()
+    x = torch.empty(1, 3, 512, 512, device="meta")
+    assert gmac_of(net, x) == pytest.approx(gmac, abs=0.006)
+
+
+@torch.no_grad()
+def test_fast_saves_operations():
+    """24 thousand million at the up-sampling blocks: half of the outputs of their third beta convolution."""
+    net, x = meta().eval(), torch.empty(1, 3, 512, 512, device="meta")
+    assert gmac_of(net, x) - gmac_of(fast(net), x) == pytest.approx(24, abs=0.5)
+
+
+def gmac_of(net: torch.nn.Module, x: Tensor) -> float:
+    with FlopCounterMode(display=False) as counter:
+        net(x)
+    return counter.get_total_flops() / 2e9
 
 
 def layout(variant: str, n: int, guide: int = 3) -> dict[str, list[int]]:
@@ -301,6 +332,41 @@ def test_fast_is_the_same_function(variant: str):
     torch.testing.assert_close(fast(net.float())(X.float()), y.float(), atol=1e-4, rtol=0)
     for name, value in net.double().state_dict().items():
         torch.testing.assert_close(value, before[name], atol=1e-6, rtol=1e-6)
+
+
+BLOCKS = [(6, 6, False), (6, 6, True), (6, 3, False), (6, 3, True)]
+
+
+@pytest.mark.parametrize(("c_in", "c_out", "up"), BLOCKS)
+@torch.no_grad()
+def test_each_rewrite_of_a_fast_block(c_in: int, c_out: int, up: bool):
+    block = randomised(SpadeBlock(c_in, c_out, 4, "batch").double()).eval()
+    quick = FastBlock(block)
+    x, guide = X.new_tensor(range(2 * c_in * 24)).sin().view(2, c_in, 4, 6), torch.rand(2, 4, 4, 6).double()
+    if up:
+        guide = F.interpolate(guide, scale_factor=2)
+    torch.testing.assert_close(quick(x, guide, up), block(x, guide, up))
+
+    norms = [block.norm_0, block.norm_1] + ([block.norm_s] if c_in != c_out else [])
+    hidden = [norm.mlp_shared(guide) for norm in norms]
+    torch.testing.assert_close(quick.shared(guide).relu(), torch.cat(hidden, 1))  # shared convolutions are one
+    for index in (0, 1):  # gamma and beta are one
+        both = torch.cat([norms[index].mlp_gamma(hidden[index]), norms[index].mlp_beta(hidden[index])], 1)
+        torch.testing.assert_close(quick.modulations[index](hidden[index]), both)
+    for name in ("conv_0", "conv_1") + (("conv_s",) if c_in != c_out else ()):  # spectral norm is folded
+        plain, conv = getattr(block, name), getattr(quick, name)
+        y = torch.rand(1, conv.in_channels, 5, 5).double()
+        torch.testing.assert_close(conv(y), plain(y))
+    if c_in != c_out:  # conv_s is folded into beta
+        folded = quick.modulations[2](hidden[2])[:, c_in:]
+        torch.testing.assert_close(folded, block.conv_s(block.norm_s.mlp_beta(hidden[2])))
+
+
+def test_norms_commute_with_nearest_upsampling_and_batch_norm_of_one_is_instance_norm():
+    norm, x = FreeNorm(5, "batch").double(), torch.rand(1, 5, 6, 7, dtype=torch.float64)
+    large = F.interpolate(x, scale_factor=2)
+    torch.testing.assert_close(norm(large), F.interpolate(norm(x), scale_factor=2), atol=1e-12, rtol=0)
+    torch.testing.assert_close(F.batch_norm(x, None, None, training=True), norm(x), atol=1e-12, rtol=0)
 
 
 def test_fast_is_not_fooled_by_training_mode_and_can_be_asked_twice():

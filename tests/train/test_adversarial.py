@@ -131,6 +131,30 @@ def test_accumulation_takes_the_step_of_the_larger_batch(extra: dict[str, object
         torch.testing.assert_close(a, b, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "objective"),
+    [
+        ("patchgan", "vanilla"),
+        ("spade", "hinge"),
+        ("pix2pixhd", "lsgan"),
+        ("deblurgan", "wgan-gp"),
+        ("spade", "wgan-gp"),
+    ],
+)
+def test_every_critic_steps_in_bfloat16(architecture: str, objective: str):
+    state = _training(
+        critic={"architecture": architecture, "width": 4},
+        adversarial={**ADVERSARIAL["adversarial"], "objective": objective},
+        precision="bfloat16",
+    )
+    before = [parameter.detach().clone() for parameter in state.critic.parameters()]
+    for _ in range(2):
+        terms = state.step(*PAIR)
+    assert all(torch.isfinite(torch.tensor(value)) for value in terms.values())
+    assert any(not torch.equal(a, b) for a, b in zip(state.critic.parameters(), before, strict=True))
+    assert {parameter.dtype for parameter in state.critic.parameters()} == {torch.float32}
+
+
 def test_two_time_scales():
     state = _training(
         critic={**ADVERSARIAL["critic"], "optimiser": {"lr": 4e-4, "warmup": 0}}, optimiser={"lr": 1e-4, "warmup": 0}

@@ -17,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
+from restauro.degrade.laws import degrade_tensor
 from restauro.errors import DataError
-from restauro.train.data import Share, batches, load_pairs
+from restauro.train.data import Share, batches, load_pairs, to_tensor
 from restauro.train.folder import RunFolder, sample_crops
 from restauro.train.loop import Progress, Training, train
 from restauro.train.recipe import Recipe
@@ -79,18 +80,18 @@ def _process(code: str, recipe: Recipe, root: Path, run: Path, **environment: st
 
 
 def test_killed_at_a_random_moment_and_resumed_it_gives_the_same_bytes(root: Path, tmp_path: Path):
-    recipe = tiny(iterations=50, checkpoint_minutes=1e-9, sample_minutes=60, **ADVERSARIAL)
+    recipe = tiny(iterations=24, checkpoint_minutes=1e-9, sample_minutes=60, **ADVERSARIAL)
     run = tmp_path / "killed"
     process = _process("train(recipe, root=root, run=run)", recipe, root, run)
     while not (run / "checkpoint.pt").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.3))
+    time.sleep(random.uniform(0, 0.2))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it was killed before its end"
     done = torch.load(run / "checkpoint.pt", weights_only=True)["iteration"]
-    assert 0 < done < 50
+    assert 0 < done < 24
     resumed = train(recipe, root=root, run=run, resume=True)
     unbroken = train(recipe, root=root, run=tmp_path / "unbroken")
     assert resumed.read_bytes() == unbroken.read_bytes(), f"killed after iteration {done}"
@@ -165,13 +166,28 @@ def test_fresh_degradations_differ_by_iteration_and_return_after_a_restart(root:
     assert len({float(value) for value in noise}) == 6, "the same picture, another draw each time"
 
 
-def test_the_margin_keeps_the_laws_border_out_of_the_crop(root: Path, tmp_path: Path):
-    recipe = tiny(degradation={"law": "blur", "fresh": True, "margin_px": 16})
-    spec = recipe.data.train[0]
-    one = load_pairs(spec, root, recipe.degradation, tmp_path / "c", fresh=True)
+def test_a_margin_as_wide_as_the_picture_gives_crops_of_the_degraded_picture(root: Path, tmp_path: Path):
+    (root / "train.txt").write_text("0.png\n")
+    recipe = tiny(degradation={"law": "sr4", "fresh": True, "margin_px": 64})
+    one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
+    whole = to_tensor(one.pairs[0].truth[None])
+    degraded = (degrade_tensor(whole, "sr4")[0] * 255).round() / 255
+    windows = [x.unfold(2, 32, 1).unfold(3, 32, 1)[0] for x in (whole, degraded)]  # [3, 33, 33, 32, 32]
     for source, truth in batches([one], recipe):
-        assert source.shape == truth.shape == (2, 3, 32, 32)
-        assert (source - truth).abs().mean() < 0.2, "input and truth are the same window"
+        for crop, wanted in zip(source, truth, strict=True):
+            here = [
+                (top, left, flip)
+                for flip in (False, True)
+                for top, left in (windows[0] == (wanted.flip(2) if flip else wanted)[:, None, None])
+                .all(4)
+                .all(3)
+                .all(0)
+                .nonzero()
+                .tolist()
+            ]
+            assert len(here) == 1, "the crop is found once in the picture"
+            top, left, flip = here[0]
+            assert torch.equal(crop.flip(2) if flip else crop, windows[1][:, top, left])
 
 
 def test_validation_inputs_are_drawn_once_and_by_content(root: Path, tmp_path: Path):

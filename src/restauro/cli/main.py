@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "make a picture worse by a known law, and write down what was done",
     ),
     "models": ("restauro.cli.models:models", "list the models, or show one: facts, terms, scores"),
+    "check-data": ("restauro.cli.check_data:check_data", "look at the pictures of a recipe before training"),
     "train": ("restauro.cli.train:train", "train a network from a recipe and a folder of pictures"),
     "evaluate": (
         "restauro.cli.evaluate:evaluate",

@@ -30,8 +30,9 @@ def train(
     """Train a network from a recipe and a folder of pictures.
 
     First looks at the pictures, as check-data does. The run's folder gets a log, a plot of the losses, sample sheets
-    and checkpoints. On several GPUs: torchrun --nproc-per-node 4 --no-python restauro train ...; each process takes a
-    batch of the recipe's size.
+    and checkpoints. On several GPUs (or CPUs), where each process takes a batch of the recipe's size:
+
+    torchrun --nproc-per-node 4 -m restauro.cli.main -- train RECIPE --root FOLDER
 
     Examples:
 

@@ -119,10 +119,10 @@ class MotionBlur:
     def kernel(self) -> Tensor:
         """The taps, [size, size], summing to 1."""
         size = self.size_px
-        line = np.zeros((size, size))
-        line[:, size // 2] = np.floor(np.linspace(self.ramp, 1 - self.ramp, size, dtype=np.float32) * 255)
         if size == 1:
             return torch.ones(1, 1, dtype=torch.float64)
+        line = np.zeros((size, size))
+        line[:, size // 2] = np.floor(np.linspace(self.ramp, 1 - self.ramp, size, dtype=np.float32) * 255)
         taps = torch.from_numpy(np.rint(_rotated(line, math.radians(self.angle_deg))))
         return taps / taps.sum()
 

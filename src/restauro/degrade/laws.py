@@ -196,16 +196,13 @@ def _step(described: Mapping[str, Any]) -> Step:
 def _settings(default: Any, given: Mapping[str, Setting], law: str) -> Any:
     """``default`` with settings changed by name; ``part.name`` reaches into a part."""
     known = list(_names(default))
-    changes: dict[str, Any] = {}
-    for key, value in given.items():
+    for key in given:
         if key not in known:
             raise UsageError(f"degradation {law}: found setting {key!r}, wanted one of {', '.join(known)}")
-        part, dot, _ = key.partition(".")
-        if dot:
-            inside = {k.partition(".")[2]: v for k, v in given.items() if k.startswith(part + ".")}
-            changes[part] = _settings(getattr(default, part), inside, law)
-        else:
-            changes[key] = value
+    changes: dict[str, Any] = {key: value for key, value in given.items() if "." not in key}
+    for part in {key.partition(".")[0] for key in given if "." in key}:
+        inside = {key.removeprefix(part + "."): value for key, value in given.items() if key.startswith(part + ".")}
+        changes[part] = _settings(getattr(default, part), inside, law)
     return replace(default, **changes)
 
 

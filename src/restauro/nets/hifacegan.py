@@ -25,16 +25,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import leaky_relu
 
 from restauro.errors import ModelError, SettingError
 from restauro.facts import Facts
-from restauro.nets.hifacegan_blocks import FastBlock, Norm, SpadeBlock
+from restauro.nets.hifacegan_blocks import FastBlock, Norm, SpadeBlock, SteadySpectralConv2d
 from restauro.nets.layers.any_size import InstanceNorm
 from restauro.nets.layers.cac import CAC
 from restauro.nets.layers.lip import LIP
 from restauro.nets.layers.pac import PAC
-from restauro.nets.layers.spectral import SpectralConv2d
 
 Variant = Literal["nested", "lipspade", "spade"]
 Suppression = Literal["lip", "cac", "pac", "fixconv-a", "fixconv-b"]
@@ -185,13 +184,13 @@ class HiFaceGAN(nn.Module):
     def _initialise(self) -> None:
         """Xavier-normal with gain 0.02 and no bias, as published: the untrained network gives black."""
         for layer in self.modules():
-            if isinstance(layer, (nn.Conv2d, SpectralConv2d)):
+            if isinstance(layer, (nn.Conv2d, SteadySpectralConv2d)):
                 weight = layer.weight if isinstance(layer, nn.Conv2d) else layer.weight_orig
                 nn.init.xavier_normal_(weight, gain=0.02)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-            if isinstance(layer, SpectralConv2d):
-                _find_spectrum(layer)
+            if isinstance(layer, SteadySpectralConv2d):
+                layer.find_spectrum()
         if self.settings.residual:
             nn.init.zeros_(self.to_rgbs[-1].weight)  # type: ignore[arg-type]
 
@@ -321,17 +320,6 @@ def _stages(width: int, suppression: Suppression) -> list[list[nn.Module]]:
 
 def _every(x: Tensor, stride: int) -> Tensor:
     return x[..., ::stride, ::stride]
-
-
-@torch.no_grad()
-def _find_spectrum(conv: SpectralConv2d) -> None:
-    """Bring u and v near the leading singular vectors, so that a network that never trained can be used too."""
-    if conv.weight_orig.is_meta:
-        return  # without values there is no spectrum, and the iterations are slow to simulate
-    matrix = conv.weight_orig.flatten(1)
-    for _ in range(15):
-        conv.weight_v.copy_(normalize(matrix.T @ conv.weight_u, dim=0))
-        conv.weight_u.copy_(normalize(matrix @ conv.weight_v, dim=0))
 
 
 def _require(x: Tensor, guide: Tensor | None, s: HiFaceGANSettings) -> None:

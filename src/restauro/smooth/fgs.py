@@ -28,7 +28,7 @@ from torch import Tensor
 from restauro.errors import SettingError
 from restauro.smooth.inputs import require_pictures
 from restauro.smooth.kernels import exp2, kernel
-from restauro.smooth.lines import finish, rows_then_columns
+from restauro.smooth.lines import rows_then_columns
 from restauro.smooth.threads import threads
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def fgs(x: Tensor, settings: FGSSettings | None = None, *, guide: Tensor | None 
     Examples
     --------
     >>> x = torch.full((1, 3, 8, 8), 0.25)
-    >>> torch.allclose(fgs(x), x)
+    >>> torch.equal(fgs(x), x)
     True
     """
     settings = settings or FGSSettings()
@@ -112,29 +112,26 @@ def _fgs_lines(x: Tensor, guide: Tensor, settings: FGSSettings) -> Tensor:
     picture = x.detach().numpy()
     real = picture.dtype.type
     slope = real(math.log2(math.e) / settings.sigma)
-    runs = [partial(_solve, lam=real(lam), slope=slope) for lam in settings.lams]
+    passes = [partial(_coefficients, lam=real(lam), slope=slope) for lam in settings.lams]
     with threads(torch.get_num_threads()) as for_each:
         by = picture if guide is x else guide.detach().numpy()
-        smoothed: Tensor = torch.from_numpy(rows_then_columns(picture, by, runs, for_each, norm=2))
+        smoothed: Tensor = torch.from_numpy(rows_then_columns(picture, by, passes, for_each, norm=2))
         return smoothed
 
 
 @kernel
-def _solve(f: Array, gaps: Array, out: Array, turn: bool, first: int, last: int, lam: Any, slope: Any) -> None:
-    """Solve eq. 8 down the columns of f, see :data:`.lines.Pass`.
+def _coefficients(gaps: Array, first: int, last: int, gain: Array, ratio: Array, lam: Any, slope: Any) -> None:
+    """Eliminate eq. 8 down columns first..last.
 
-    The inner loops touch few arrays each: with more, the compiler gives up on vectors.
+    With u_n = (1 - ratio_n) v_n + ratio_n u_{n+1} and m_n = lam w_{n-1,n} (1 - ratio_{n-1}), elimination leaves
+    v_n = (f_n + m_n v_{n-1}) / (1 + m_n): two weighted means, which a constant passes without rounding.
     """
-    channels, length, _ = f.shape
-    lines = last - first
-    one = f.dtype.type(1)  # an integer 1 would make it float64
-    u = np.empty((length, channels, lines), f.dtype)
-    u[0] = 0
-    ratio = np.zeros((length, lines), f.dtype)  # u_n = u[n] + ratio[n] u_{n+1}, after elimination
-    left, right, pivot, gain = np.zeros((4, lines), f.dtype)
+    length, lines = gain.shape
+    one = gain.dtype.type(1)  # an integer 1 would make it float64
+    m = np.zeros(lines, gain.dtype)
+    right = np.zeros(lines, gain.dtype)  # lam w_{n,n+1}
     for n in range(length):
-        before = max(n - 1, 0)
-        above, here = ratio[before], ratio[n]
+        g, r = gain[n], ratio[n]
         if n + 1 < length:
             gap = gaps[n + 1, first:last]
             for k in range(lines):
@@ -142,17 +139,11 @@ def _solve(f: Array, gaps: Array, out: Array, turn: bool, first: int, last: int,
         else:
             right[:] = 0
         for k in range(lines):
-            pivot[k] = one / (one + right[k] + left[k] * (one - above[k]))
+            g[k] = m[k] / (one + m[k])
         for k in range(lines):
-            gain[k] = left[k] * pivot[k]
+            r[k] = right[k] / (one + m[k] + right[k])
         for k in range(lines):
-            here[k] = right[k] * pivot[k]
-        for c in range(channels):
-            line, up, now = f[c, n, first:last], u[before, c], u[n, c]
-            for k in range(lines):
-                now[k] = line[k] * pivot[k] + up[k] * gain[k]
-        left, right = right, left
-    finish(u, ratio, out, turn, first)
+            m[k] = right[k] * (one - r[k])
 
 
 @torch.no_grad()

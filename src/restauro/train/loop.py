@@ -27,7 +27,7 @@ from restauro.models import build, facts_of, find, load, save_weights
 from restauro.train import checkpoint
 from restauro.train.adversarial import Critic, CriticLoss, feature_matching, generator_objective, logits
 from restauro.train.check import check_data
-from restauro.train.data import PairSet, Share, batches, digest, load_pairs
+from restauro.train.data import Pair, PairSet, Share, batches, digest, load_pairs
 from restauro.train.folder import LOG_EVERY, RunFolder, sample_crops
 from restauro.train.losses import Losses
 from restauro.train.parallel import agreed, first_goes_first, only_last, own_device, own_share, shared
@@ -95,12 +95,12 @@ def train(
     if kept.exists() and not resume:
         raise DataError(f"{kept}: a run is already here; continue it with --resume, or name another folder")
     with first_goes_first():
-        sets, shown = _data(recipe, root, on_data)
+        sets, samples = _data(recipe, root, on_data)
     state = Training(recipe, share, fresh=not kept.exists())
     data_digest = digest(sets)
     if kept.exists():
         state.restore(checkpoint.load(kept), data_digest)
-    folder = RunFolder(run, state.iteration, sample_crops(shown)) if share.rank == 0 else None
+    folder = RunFolder(run, state.iteration, samples) if share.rank == 0 else None
     stop = None if minutes is None else began + 60 * minutes
     _iterate(sets, state, data_digest, folder, stop, on_progress)
     target = run / f"{recipe.name}.safetensors"
@@ -120,15 +120,16 @@ def cache_folder() -> Path:
 
 def _data(
     recipe: Recipe, root: Path, on_data: Callable[[str, int, int], None] | None
-) -> tuple[list[PairSet], list[PairSet]]:
-    """Training and validation pictures, after a look at them."""
+) -> tuple[list[PairSet], list[Pair]]:
+    """Training pictures and validation samples, after a look at all of them."""
     check_data(recipe, root).refuse()
     law, cache = recipe.degradation, cache_folder()
     train_sets = [
         load_pairs(spec, root, law, cache, minimum_px=recipe.patch_px, fresh=law.fresh, progress=on_data)
         for spec in recipe.data.train
     ]
-    return train_sets, [load_pairs(spec, root, law, cache, progress=on_data) for spec in recipe.data.validation]
+    held = [load_pairs(spec, root, law, cache, progress=on_data) for spec in recipe.data.validation]
+    return train_sets, sample_crops(held)
 
 
 def _iterate(

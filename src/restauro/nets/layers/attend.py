@@ -20,7 +20,7 @@ With the softmax over j (*query* axis: the last dimension of M, read literally; 
 two such functions, one after the other; G is entire and wants plain t.
 
 Gradients are written by hand. In f and h the backward pass is the exact transpose of the series; in g it
-interpolates the exact derivative, for example F'(t) = E_t[f h] - E_t[f] E_t[h].
+interpolates the exact derivative of F or G.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from restauro.errors import SettingError
-from restauro.nets.layers.chebyshev import Curve, Interval, evaluate, moments, transform
+from restauro.nets.layers.chebyshev import Curve, Interval, asinh, evaluate, moments, transform
 
 SoftmaxAxis = Literal["key", "query"]
 
+#: A series is long enough when its :attr:`Curve.tail` is at most this part of max|h - mean h|.
+TAIL = {torch.float32: 2e-6, torch.float64: 1e-11}
+MOST_NODES = 1536
 #: Positions that are summed in one go. Longer float32 sums lose digits: 6e-5 instead of 1e-6 at n = 65536.
 BLOCK = 1024
 #: Exponentials that are held at once: half a MiB in float32, which stays in a cache.
@@ -55,9 +58,9 @@ def attend(f: Tensor, g: Tensor, h: Tensor, axis: SoftmaxAxis = "key", nodes: in
         Over which index the softmax runs: ``"key"`` i, ``"query"`` j. The query axis computes in float64, which
         its large numbers need.
     nodes
-        Terms of the series. None takes them from the ranges of f and g (32 to 384, query 1024), which reads a
-        number back from the device. A fixed number has no such branch: to export, or to keep a GPU busy. On the key
-        axis 96 do for range(f) range(g) up to some 500; :attr:`Curve.tail` estimates the error.
+        Terms of the series. None takes as many as the ranges of f and g ask for, and twice as many while the tail
+        of the series is not small, which reads numbers back from the device. A fixed number has no such branch: to
+        export, or to keep a GPU busy. On the key axis 96 do for range(f) range(g) up to some 500.
 
     Returns
     -------
@@ -97,8 +100,8 @@ def attention_curve(f: Tensor, g: Tensor, h: Tensor, axis: SoftmaxAxis = "key", 
     _check(f, g, h, axis, nodes)
     with torch.no_grad(), torch.autocast(f.device.type, enabled=False):
         if axis == "key":
-            return _key_nodes(f, g, h, nodes).curve
-        return _query_nodes(f.double(), g.double(), h.double(), nodes).curve
+            return _fit_key(f, g, h, nodes).curve
+        return _fit_query(f.double(), g.double(), h.double(), nodes).curve
 
 
 def attention_row(f: Tensor, g_j: Tensor) -> Tensor:
@@ -118,6 +121,62 @@ def _check(f: Tensor, g: Tensor, h: Tensor, axis: str, nodes: int | None) -> Non
     for name, x in (("f", f), ("g", g), ("h", h)):
         if x.dtype not in (torch.float32, torch.float64) or x.dim() != 2 or x.shape != f.shape:
             raise SettingError(name, f"{x.dtype} {list(x.shape)}", f"float32 or float64 of {list(f.shape[:2])}")
+
+
+# ---- key axis
+
+
+def _expectation(t: Tensor, f: Tensor, h: Tensor) -> Tensor:
+    """F(t_k) = E[h] under weights softmax_i(f_i t_k): [N, K]. Torch's attention does it in blocks, without a table."""
+    query, key, value = (x[:, None, :, None] for x in (t, f, h))
+    return nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0, :, 0]
+
+
+class _KeyFit(NamedTuple):
+    t: Tensor
+    f: Tensor  # shifted: F does not change with it
+    h: Tensor  # less its mean, by which F changes; both shifts save digits
+    curve: Curve
+
+
+def _fit_key(f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> _KeyFit:
+    f, half_range = _centred(f)
+    mean = h.mean(1, keepdim=True)
+    h = h - mean
+    interval = Interval.of(g, 4 / half_range.clamp_min(1e-6))
+    # 8 + 8 range(u) does unless some f lie far from all others, and then the tail of the series shows it.
+    count = nodes or _sixteens(8 + 16 * float(interval.half.max()), MOST_NODES)
+    while True:
+        t = interval.points(count)
+        curve = Curve.through(_expectation(t, f, h), interval, plus=mean)
+        if nodes or count >= MOST_NODES or not bool((curve.tail > TAIL[f.dtype] * h.abs().amax(1)).any()):
+            return _KeyFit(t, f, h, curve)
+        count = min(2 * count, MOST_NODES)
+
+
+class _Key(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> Tensor:
+        fit = _fit_key(f, g, h, nodes)
+        x = fit.curve.interval.position(g)
+        ctx.interval = fit.curve.interval
+        ctx.save_for_backward(fit.t, fit.f, fit.h, x)
+        return evaluate(fit.curve.coefficients, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        t, f, h, x = (saved.detach().requires_grad_(index < 3) for index, saved in enumerate(ctx.saved_tensors))
+        with torch.autocast(v.device.type, enabled=False):
+            with torch.enable_grad():
+                values = _expectation(t, f, h)
+            (slope,) = torch.autograd.grad(values, t, torch.ones_like(values), retain_graph=True)
+            grad_g = v * evaluate(Curve.through(slope, ctx.interval).coefficients, x)
+            grad_f, grad_h = torch.autograd.grad(values, (f, h), _to_nodes(v, x, t.shape[1]))
+        return grad_f, grad_g, grad_h, None
+
+
+# ---- query axis
 
 
 class Exponentials:
@@ -161,53 +220,7 @@ def _blocks(x: Tensor) -> Tensor:
     return blocks
 
 
-class _KeyNodes(NamedTuple):
-    h: Tensor  # less its mean
-    e: Exponentials
-    total: Tensor  # sum_i E_ki
-    values: Tensor  # E_k[h]: F at the nodes, less the mean of h
-    curve: Curve
-    slope: Curve | None
-
-
-def _key_nodes(f: Tensor, g: Tensor, h: Tensor, nodes: int | None, slopes: bool = False) -> _KeyNodes:
-    # Shifting f changes nothing and shifting h shifts F: both are centred, which saves digits.
-    f, half_range = _centred(f)
-    mean = h.mean(1, keepdim=True)
-    h = h - mean
-    interval = Interval.of(g, 4 / half_range.clamp_min(1e-6))
-    t = interval.points(nodes or _sinh_nodes(interval))
-    e = Exponentials(t, f, a=t.abs() * half_range)
-    rows = [torch.ones_like(f), h, f, f * h] if slopes else [torch.ones_like(f), h]
-    total, *sums = e.gather(torch.stack(rows, 1)).unbind(1)
-    values = sums[0] / total
-    slope = Curve.through((sums[2] - sums[1] * values) / total, interval) if slopes else None
-    return _KeyNodes(h, e, total, values, Curve.through(values, interval, plus=mean), slope)
-
-
-class _Key(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> Tensor:
-        at = _key_nodes(f, g, h, nodes, slopes=True)
-        ctx.at, ctx.x = at, at.curve.interval.position(g)
-        return evaluate(at.curve.coefficients, ctx.x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        at: _KeyNodes = ctx.at
-        assert at.slope is not None
-        with torch.autocast(v.device.type, enabled=False):
-            grad_g = v * evaluate(at.slope.coefficients, ctx.x)
-            q = _to_nodes(v, ctx.x, at.values.shape[1]) / at.total
-            qt = q * at.e.t[:, 0, :, 0]
-            # dL/dh_i = sum_k q_k E_ki;  dL/df_i = sum_k q_k t_k E_ki (h_i - F_k)
-            grad_h, slopes, offsets = at.e.spread(torch.stack([q, qt, qt * at.values], 1)).unbind(1)
-            grad_f: Tensor = at.h * slopes - offsets
-            return grad_f, grad_g, grad_h, None
-
-
-class _QueryNodes(NamedTuple):
+class _QueryFit(NamedTuple):
     normaliser: Exponentials  # E'_kj = e^{p_k g_j - |p_k| range(g) / 2}
     total: Tensor  # sum_j E'_kj
     mean_g: Curve  # l'(p)
@@ -216,11 +229,11 @@ class _QueryNodes(NamedTuple):
     slope: Curve
 
 
-def _query_nodes(f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> _QueryNodes:
+def _fit_query(f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> _QueryFit:
     centred, half_range = _centred(g)  # shifting g changes nothing
     scale = 4 / half_range.clamp_min(1e-6)
     keys = Interval.of(f, scale)
-    p = keys.points(nodes or _sinh_nodes(keys))
+    p = keys.points(nodes or _sixteens(16 + 32 * float(keys.half.max()), 384))
     normaliser = Exponentials(p, centred, a=p.abs() * half_range)
     total, sums = normaliser.gather(torch.stack([torch.ones_like(g), centred], 1)).unbind(1)
     # log(total) = l(p) - |p| range(g) / 2 has a kink at 0; 4 (cosh u - 1) in place of |p| range(g) / 2 has none,
@@ -232,13 +245,13 @@ def _query_nodes(f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> _QueryNo
     e = Exponentials(t, f, b=b)
     values, slopes = e.gather(torch.stack([h, h * f], 1)).unbind(1)
     mean_g = Curve.through(sums / total, keys)
-    return _QueryNodes(normaliser, total, mean_g, e, Curve.through(values, queries), Curve.through(slopes, queries))
+    return _QueryFit(normaliser, total, mean_g, e, Curve.through(values, queries), Curve.through(slopes, queries))
 
 
 class _Query(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> Tensor:
-        at = _query_nodes(f, g, h, nodes)
+        at = _fit_query(f, g, h, nodes)
         ctx.at, ctx.x = at, at.curve.interval.position(g)
         ctx.save_for_backward(f, h)
         return evaluate(at.curve.coefficients, ctx.x)
@@ -246,7 +259,7 @@ class _Query(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        at: _QueryNodes = ctx.at
+        at: _QueryFit = ctx.at
         f, h = ctx.saved_tensors
         with torch.autocast(v.device.type, enabled=False):
             q = _to_nodes(v, ctx.x, at.curve.coefficients.shape[1])
@@ -273,20 +286,15 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _kink(sinh_u: Tensor) -> Tensor:
     """|p| range(g) / 2 - 4 (cosh u - 1) = 4 (1 - e^{-|u|}), where p = s sinh u and s = 8 / range(g)."""
-    return -4 * torch.expm1(-torch.asinh(sinh_u).abs())
-
-
-def _sinh_nodes(interval: Interval) -> int:
-    """16 + 16 range(u), in steps of 16: found by trial (range(f) range(g) up to 1e4, n up to 65536)."""
-    return _clipped(16 + 32 * float(interval.half.max()), 384)
+    return -4 * torch.expm1(-asinh(sinh_u).abs())
 
 
 def _plain_nodes(f: Tensor, half_range: Tensor) -> int:
-    """24 + 3 sqrt(2 max|f| range(g)), in steps of 16: here a common offset of f counts, e^{f t} is as steep with it."""
+    """24 + 3 sqrt(2 max|f| range(g)): here a common offset of f counts, e^{f t} is as steep with it."""
     steepest = f.abs().amax(dim=1, keepdim=True)
-    return _clipped(24 + 3 * math.sqrt(float((4 * steepest * half_range).max())), 1024)
+    return _sixteens(24 + 3 * math.sqrt(float((4 * steepest * half_range).max())), 1024)
 
 
-def _clipped(count: float, most: int) -> int:
-    # Not finite: the inputs were not, and neither will be the result.
-    return min(max(16 * math.ceil(count / 16), 32), most) if math.isfinite(count) else most
+def _sixteens(count: float, most: int) -> int:
+    """Round up to a multiple of 16; where the count is not finite, the inputs were not, and nothing matters."""
+    return min(max(16 * math.ceil(count / 16), 16), most) if math.isfinite(count) else most

@@ -66,7 +66,7 @@ class Interval:
         """The smallest interval around t [N, n]."""
         low, high = t.detach().aminmax(dim=1, keepdim=True)
         if scale is not None:
-            low, high = torch.asinh(low / scale), torch.asinh(high / scale)
+            low, high = asinh(low / scale), asinh(high / scale)
         return cls((low + high) / 2, ((high - low) / 2).clamp_min(1e-6), scale)
 
     def points(self, count: int) -> Tensor:
@@ -77,7 +77,7 @@ class Interval:
 
     def position(self, t: Tensor) -> Tensor:
         """Where t [N, n] lies in [-1, 1]; what is outside the interval goes to its end."""
-        u = t if self.scale is None else torch.asinh(t / self.scale)
+        u = t if self.scale is None else asinh(t / self.scale)
         return ((u - self.middle) / self.half).clamp(-1, 1)
 
 
@@ -113,6 +113,12 @@ class Curve:
         """Sum of the last max(4, K / 8) coefficients' sizes, [N]: an estimate of the interpolation's error."""
         count = self.coefficients.shape[1]
         return self.coefficients[:, -max(4, count // 8) :].abs().sum(1)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """The inverse of sinh; torch's own is ten times slower on CPUs."""
+    y = x.abs()
+    return torch.log1p(y + y * y / (1 + torch.sqrt(1 + y * y))).copysign(x)
 
 
 def _float64_device(like: Tensor) -> torch.device:
