@@ -203,3 +203,15 @@ def test_a_fault_of_ours_is_one_line_and_the_rest_goes_on(
     monkeypatch.setenv("RESTAURO_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         main(["smooth", "broken.png", "-o", "out/"])
+
+
+def test_pictures_of_a_folder_are_degraded_differently_and_again_the_same(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    Image.fromarray(FACE).save("bunt.png")  # the same picture under another name
+    for folder in ("one", "two"):
+        assert main(["degrade", "noise", "aunt.png", "bunt.png", "--seed", "3", "-o", folder, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [json.loads(row["notes"][-1])["seed"] for row in rows] == [3, 4, 3, 4]
+    assert not np.array_equal(_pixels("one/aunt.png"), _pixels("one/bunt.png"))
+    assert np.array_equal(_pixels("one/bunt.png"), _pixels("two/bunt.png"))

@@ -81,3 +81,11 @@ def test_help_of_smooth_lists_every_filter(capsys: pytest.CaptureFixture[str]):
     cli.main(["smooth", "--help"])
     words = capsys.readouterr().out.replace("│", " ").replace(",", " ").replace(".", " ").split()
     assert set(METHODS) <= set(words)
+
+
+def test_help_of_degrade_lists_every_law(capsys: pytest.CaptureFixture[str]):
+    from restauro.degrade.laws import LAWS
+
+    cli.main(["degrade", "--help"])
+    words = capsys.readouterr().out.replace("│", " ").replace(",", " ").replace(".", " ").split()
+    assert set(LAWS) <= set(words)

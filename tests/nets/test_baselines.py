@@ -157,7 +157,7 @@ class TestDeaf:
             x = torch.rand(1, 3, height, width)
             y = net(x)
             assert y.shape == x.shape
-            torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), atol=1e-4, rtol=0)
+            torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), atol=1e-6, rtol=0)
 
     def test_bfloat16_around_it_leaves_the_solve_in_float32(self):
         net = shake(DEAF(4), 0.1).eval().requires_grad_(False)

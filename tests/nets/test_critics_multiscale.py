@@ -149,3 +149,13 @@ class TestSpectralNorm:
         x, before = torch.rand(1, 3, 8, 8), ours.weight_u.clone()
         torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-5)
         assert torch.equal(ours.weight_u, before)
+
+
+def test_spectral_convolution_trains_under_autocast():
+    """Sigma stays in float32: in bfloat16 it would be 1 % off, and torch.dot refuses mixed types."""
+    layer = SpectralConv2d(3, 4, 3, padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(torch.rand(1, 3, 8, 8))
+        assert layer.weight().dtype == torch.float32
+    y.float().sum().backward()
+    assert torch.isfinite(layer.weight_orig.grad).all()

@@ -5,6 +5,8 @@ finite differences and dense autograd, its memory against every tensor that it m
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +192,38 @@ def test_no_table_of_n_by_n_at_128x128(axis: str) -> None:
         layer(y).square().sum().backward()
     assert largest.elements <= max(algorithm.HELD, y.numel())
     assert largest.elements < n * n / 1000
+
+
+LIMITED = """
+import resource
+import torch
+from restauro.nets.layers.attend import attend
+
+torch.set_num_threads(1)
+
+
+def both_ways(side):
+    f, g, h = torch.randn(3, 1, side * side, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for axis in ("key", "query"):
+        attend(f, g, h, axis).sum().backward()
+
+
+both_ways(16)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 128 * 2**20,) * 2)
+both_ways(128)
+try:
+    torch.empty(128**4 // 4)
+except RuntimeError:
+    print("within the limit, where a quarter of the table is not")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit and its place in /proc are Linux's")
+def test_128x128_fits_128_mebibytes_both_ways() -> None:
+    """Inside torch's own operations too, which the test above cannot see; the table would be 1 GiB."""
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
+    assert done.stdout == "within the limit, where a quarter of the table is not\n", done.stderr[-2000:]
 
 
 def test_long_float32_sums_keep_their_digits() -> None:

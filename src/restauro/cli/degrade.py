@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import count
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,7 +12,6 @@ from cyclopts import Parameter
 from restauro import __version__
 from restauro.cli.files import classical, each_picture
 from restauro.cli.options import FileOptions, Inputs, parse_settings
-from restauro.errors import UsageError
 from restauro.picture import Picture
 from restauro.restore.outcome import Restored
 from restauro.restore.verbs import Progress
@@ -33,27 +33,27 @@ def degrade(
 
     restauro degrade l0 portrait.jpg -o flat.png
 
-    restauro degrade l0 album/ -o flat/ --set lam=0.05 --seed 7 --json
+    restauro degrade l0 album/ -o flat/ --set lam=0.05 --json
+
+    restauro degrade face-renovation faces/ -o worn/ --seed 7
 
     Parameters
     ----------
     law
-        The degradation, for example l0.
+        The degradation: l0, sr4, resize, mosaic16, noise, blur, jpeg or face-renovation.
     inputs
         Files, folders, globs, or - for stdin.
     set_
         A setting of the law as name=value, for example lam=0.05; may be given several times.
     seed
-        Decides whatever is random in the law.
+        Decides whatever is random in the law. The first picture gets this seed, the next one seed + 1, and so on;
+        the record of each names its own.
     """
-    settings = {}
-    for name, value in parse_settings(set_).items():
-        if isinstance(value, str):
-            raise UsageError(f"--set {name}: found {value!r}, wanted a number")
-        settings[name] = value
+    settings = parse_settings(set_)
+    number = count(seed)
 
     def change(picture: Picture, progress: Progress) -> Restored:
-        worse, record = degrade_picture(picture, law, settings, seed=seed)
+        worse, record = degrade_picture(picture, law, settings, seed=next(number))
         note = json.dumps({**asdict(record), "restauro": __version__}, sort_keys=True)
         return classical(f"degrade:{law}", lambda: worse, note)
 

@@ -103,6 +103,7 @@ def solve(x: Tensor, h: Tensor, v: Tensor, beta: float) -> Tensor:
     rows = 2 - 2 * torch.cos(2 * math.pi * torch.fft.fftfreq(height, device=x.device, dtype=x.dtype))
     cols = 2 - 2 * torch.cos(2 * math.pi * torch.fft.rfftfreq(width, device=x.device, dtype=x.dtype))
     change = torch.fft.rfft2(right) / (1 / beta + rows[:, None] + cols)
+    change[..., 0, 0] = 0  # differences sum to zero: what stands here is rounding, times beta
     y: Tensor = x + torch.fft.irfft2(change, s=(height, width))
     return y
 

@@ -29,11 +29,12 @@ from torch.nn.functional import leaky_relu
 
 from restauro.errors import ModelError, SettingError
 from restauro.facts import Facts
-from restauro.nets.hifacegan_blocks import FastBlock, Norm, SpadeBlock, SteadySpectralConv2d
+from restauro.nets.hifacegan_blocks import FastBlock, Norm, SpadeBlock
 from restauro.nets.layers.any_size import InstanceNorm
 from restauro.nets.layers.cac import CAC
 from restauro.nets.layers.lip import LIP
 from restauro.nets.layers.pac import PAC
+from restauro.nets.layers.spectral import SpectralConv2d
 
 Variant = Literal["nested", "lipspade", "spade"]
 Suppression = Literal["lip", "cac", "pac", "fixconv-a", "fixconv-b"]
@@ -184,12 +185,12 @@ class HiFaceGAN(nn.Module):
     def _initialise(self) -> None:
         """Xavier-normal with gain 0.02 and no bias, as published: the untrained network gives black."""
         for layer in self.modules():
-            if isinstance(layer, (nn.Conv2d, SteadySpectralConv2d)):
+            if isinstance(layer, (nn.Conv2d, SpectralConv2d)):
                 weight = layer.weight if isinstance(layer, nn.Conv2d) else layer.weight_orig
                 nn.init.xavier_normal_(weight, gain=0.02)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-            if isinstance(layer, SteadySpectralConv2d):
+            if isinstance(layer, SpectralConv2d):
                 layer.find_spectrum()
         if self.settings.residual:
             nn.init.zeros_(self.to_rgbs[-1].weight)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, interpolate, leaky_relu, normalize
+from torch.nn.functional import batch_norm, interpolate, leaky_relu
 
 from restauro.nets.layers.spectral import SpectralConv2d
 
@@ -50,29 +50,6 @@ class FreeNorm(nn.Module):
         return _instance_norm(x)
 
 
-class SteadySpectralConv2d(SpectralConv2d):
-    """The same by sums instead of matrix products, which autocast would take in bfloat16: a percent off."""
-
-    def weight(self) -> Tensor:
-        """The weight that is used, [C_out, C_in, k, k]."""
-        rows = (self.weight_orig.flatten(1) * self.weight_v.clone()).sum(1)
-        return self.weight_orig / (rows * self.weight_u.clone()).sum()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        matrix = self.weight_orig.flatten(1)
-        self.weight_v.copy_(normalize((matrix * self.weight_u[:, None]).sum(0), dim=0))
-        self.weight_u.copy_(normalize((matrix * self.weight_v).sum(1), dim=0))
-
-    @torch.no_grad()
-    def find_spectrum(self, steps: int = 15) -> None:
-        """Bring u and v near the leading singular vectors, so that a network that never trained can be used too."""
-        if self.weight_orig.is_meta:
-            return  # without values there is no spectrum, and the steps are slow to simulate
-        for _ in range(steps):
-            self._follow()
-
-
 class SpadeNorm(nn.Module):
     """norm(x) * gamma + beta, where gamma and beta come from a guide of the same size."""
 
@@ -106,9 +83,9 @@ class SpadeBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, guide_channels: int, norm: Norm) -> None:
         super().__init__()
         middle = min(c_in, c_out)
-        self.conv_0 = SteadySpectralConv2d(c_in, middle, 3, padding=1)
-        self.conv_1 = SteadySpectralConv2d(middle, c_out, 3, padding=1)
-        self.conv_s = SteadySpectralConv2d(c_in, c_out, 1, bias=False) if c_in != c_out else None
+        self.conv_0 = SpectralConv2d(c_in, middle, 3, padding=1)
+        self.conv_1 = SpectralConv2d(middle, c_out, 3, padding=1)
+        self.conv_s = SpectralConv2d(c_in, c_out, 1, bias=False) if c_in != c_out else None
         self.norm_0 = SpadeNorm(c_in, guide_channels, norm)
         self.norm_1 = SpadeNorm(middle, guide_channels, norm)
         self.norm_s = SpadeNorm(c_in, guide_channels, norm) if c_in != c_out else None

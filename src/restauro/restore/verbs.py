@@ -62,7 +62,7 @@ def smooth(
 
 
 def degrade(
-    picture: Picture, law: str, settings: Mapping[str, float] | None = None, *, seed: int = 0
+    picture: Picture, law: str, settings: Mapping[str, float | int | str] | None = None, *, seed: int = 0
 ) -> tuple[Picture, Record]:
     """Make a picture worse by a law of :data:`restauro.degrade.laws.LAWS`, and say what was done."""
     x, record = degrade_tensor(_tensor(picture), law, settings, seed=seed)

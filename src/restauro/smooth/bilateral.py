@@ -1,7 +1,6 @@
-"""Bilateral filter (Tomasi, Manduchi 1998, "Bilateral filtering for gray and color images", eqs. 3-5).
+"""Bilateral filter (Tomasi, Manduchi 1998, "Bilateral filtering for gray and color images").
 
-    q_i = sum_j w_ij p_j / sum_j w_ij,      w_ij = exp(-|i - j|^2 / (2 sigma_px^2) - |I_i - I_j|^2 / (2
-    sigma_range^2))
+    q_i = sum_j w_ij p_j / sum_j w_ij,    w_ij = exp(-|i - j|^2 / (2 sigma_px^2) - |I_i - I_j|^2 / (2 sigma_range^2))
 
 over a disc of radius round(reach * sigma_px), without what lies outside of the picture. The guide I is p
 itself; in the joint form (Petschnig et al. 2004; Eisemann, Durand 2004) it is another picture. Colours are

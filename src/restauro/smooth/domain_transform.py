@@ -1,4 +1,4 @@
-"""Domain transform, recursive (Gastal, Oliveira 2011, "Domain transform for edge-aware ... processing", 5).
+"""Domain transform, recursive (Gastal, Oliveira 2011, "Domain transform for edge-aware image and video processing").
 
 Along a line, pixels move apart where colours change (eq. 11): neighbours are
 
@@ -6,12 +6,10 @@ Along a line, pixels move apart where colours change (eq. 11): neighbours are
 
 apart, and an ordinary one-dimensional filter on the new axis keeps edges:
 
-    J[n] = (1 - a^d_n) I[n] + a^d_n J[n - 1],       a = exp(-sqrt(2) / sigma_t),        and back
-    (eq. 21)
+    J[n] = (1 - a^d_n) I[n] + a^d_n J[n - 1],      a = exp(-sqrt(2) / sigma_t),      and the same way back      (eq. 21)
 
 It runs along every row and then every column, T times, with falling width
-sigma_t = sigma_px sqrt(3) 2^(T - t) / sqrt(4^T - 1) (eq. 14). The distances are those of the guide in all
-passes.
+sigma_t = sigma_px sqrt(3) 2^(T - t) / sqrt(4^T - 1) (eq. 14). The distances are those of the guide in all passes.
 """
 
 from __future__ import annotations

@@ -1,17 +1,14 @@
 """Fast global smoother (Min et al. 2014, "Fast global image smoothing based on weighted least squares", FGS).
 
-    min_u  sum_p (u_p - f_p)^2  +  lam * sum_{pq neighbours} w_pq (u_p - u_q)^2,       w_pq = exp(-|g_p -
-    g_q| / sigma)
+    min_u  sum_p (u_p - f_p)^2  +  lam * sum_{pq neighbours} w_pq (u_p - u_q)^2,      w_pq = exp(-|g_p - g_q| / sigma)
 
 is replaced by exact one-dimensional problems, along every row and then every column, T times. On a line,
 
-    (1 + lam_t (w_{n-1,n} + w_{n,n+1})) u_n - lam_t w_{n-1,n} u_{n-1} - lam_t w_{n,n+1} u_{n+1} = f_n
-    (eq. 8)
+    (1 + lam_t (w_{n-1,n} + w_{n,n+1})) u_n - lam_t w_{n-1,n} u_{n-1} - lam_t w_{n,n+1} u_{n+1} = f_n            (L)
 
-is tridiagonal: elimination down the line and substitution back (eq. 10). The weight falls from pass to
-pass, so that streaks do not stay: lam_t = 3/2 * 4^(T-t) / (4^T - 1) * lam (eq. 12). The guide g is the
-input, in all passes; the distance of its colours is Euclidean. (The authors' program takes the running
-result as the guide.)
+is tridiagonal: elimination down the line and substitution back. The weight falls from pass to pass, so that streaks
+do not stay: lam_t = 3/2 * 4^(T-t) / (4^T - 1) * lam. The guide g is the input, in all passes; the distance of its
+colours is Euclidean. (The authors' program takes the running result as the guide.)
 """
 
 from __future__ import annotations
@@ -68,7 +65,7 @@ class FGSSettings:
 
     @property
     def lams(self) -> list[float]:
-        """lam_t of every pass (eq. 12)."""
+        """lam_t of every pass."""
         t = self.passes
         return [1.5 * 4 ** (t - 1 - k) / (4**t - 1) * self.lam for k in range(t)]
 
@@ -121,7 +118,7 @@ def _fgs_lines(x: Tensor, guide: Tensor, settings: FGSSettings) -> Tensor:
 
 @kernel
 def _coefficients(gaps: Array, first: int, last: int, gain: Array, ratio: Array, lam: Any, slope: Any) -> None:
-    """Eliminate eq. 8 down columns first..last.
+    """Eliminate (L) down columns first..last.
 
     With u_n = (1 - ratio_n) v_n + ratio_n u_{n+1} and m_n = lam w_{n-1,n} (1 - ratio_{n-1}), elimination leaves
     v_n = (f_n + m_n v_{n-1}) / (1 + m_n): two weighted means, which a constant passes without rounding.
@@ -157,7 +154,7 @@ def _fgs_cyclic(x: Tensor, guide: Tensor, settings: FGSSettings) -> Tensor:
 
 
 def _solve_cyclic(f: Tensor, w: Tensor, axis: int) -> Tensor:
-    """Solve eq. 8 along an axis; w joins neighbours and has one entry less than f.
+    """Solve (L) along an axis; w joins neighbours and has one entry less than f.
 
     In round k every equation is joined with those 2^k before and after it, which removes its two off-diagonal
     entries and makes new ones twice as far away.

@@ -1,13 +1,12 @@
-"""Guided filter with a colour guide (He, Sun, Tang 2013, "Guided image filtering", eqs. 14-16, 19-21).
+"""Guided filter with a colour guide (He, Sun, Tang 2013, "Guided image filtering", TPAMI, eqs. 19-21).
 
 In every window w of (2 radius_px + 1)^2 pixels the output is taken for a linear function of the guide's
 colours,
 
-    q_i = a^T I_i + b,      a = (Sigma + eps Id)^-1 cov(I, p),      b = mean(p) - a^T mean(I)      (eqs.
-    19-21)
+    q_i = a^T I_i + b,      a = (Sigma + eps Id)^-1 cov(I, p),      b = mean(p) - a^T mean(I)
 
-with mean, covariance Sigma and cov(I, p) over w. A pixel is in many windows: their a and b are averaged
-(eq. 14). Windows are cut off at the border of the picture. The guide's colours act together (a 3x3 system
+with mean, covariance Sigma and cov(I, p) over w. A pixel is in many windows: their a and b are averaged.
+Windows are cut off at the border of the picture. The guide's colours act together (a 3x3 system
 per pixel), which is not the same as filtering every colour by itself.
 """
 

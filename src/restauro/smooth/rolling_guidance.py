@@ -1,4 +1,4 @@
-"""Rolling guidance filter (Zhang, Shen, Xu, Jia 2014, "Rolling guidance filter", eqs. 3-6).
+"""Rolling guidance filter (Zhang, Shen, Xu, Jia 2014, "Rolling guidance filter").
 
     J_0 = constant,      J_{t+1} = joint bilateral filter of the input, guided by J_t
 

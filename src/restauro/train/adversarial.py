@@ -30,9 +30,6 @@ from restauro.train.recipe import AdversarialSection, CriticSection
 class Critic(nn.Module):
     """Any critic of a recipe behind one face: a picture beside its input in, features of each scale out.
 
-    The critic of SPADE computes in float32 whatever the precision of the recipe: its spectral norm does not take
-    part in autocasting.
-
     Examples
     --------
     >>> critic = Critic(CriticSection(width=4))
@@ -63,11 +60,7 @@ class Critic(nn.Module):
             return [_walk(self.net.layers, 2 * x - 1)]
         if isinstance(self.net, DeblurCritic):
             return [_walk(self.net.model, 2 * x - 1)]
-        if isinstance(self.net, SpadeCritic):
-            with torch.autocast(x.device.type, enabled=False):
-                features: Features = self.net(x.float())
-            return features
-        features = self.net(x)
+        features: Features = self.net(x)
         return features
 
 

@@ -39,8 +39,8 @@ from restauro.nets.layers.chebyshev import Curve, Interval, asinh, evaluate, mom
 SoftmaxAxis = Literal["key", "query"]
 
 #: A series is long enough when its :attr:`Curve.tail` is at most this part of max|h - mean h|.
-TAIL = {torch.float32: 2e-6, torch.float64: 1e-11}
-MOST_NODES = 1536
+#: Rounding leaves up to 4e-6 of it in float32.
+TAIL = {torch.float32: 5e-6, torch.float64: 1e-11}
 #: Positions that are summed in one go. Longer float32 sums lose digits: 6e-5 instead of 1e-6 at n = 65536.
 BLOCK = 1024
 #: Exponentials that are held at once: half a MiB in float32, which stays in a cache.
@@ -139,25 +139,26 @@ class _KeyFit(NamedTuple):
     curve: Curve
 
 
-def _fit_key(f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> _KeyFit:
+def _fit_key(f: Tensor, g: Tensor, h: Tensor, nodes: int | None, for_gradients: bool = False) -> _KeyFit:
     f, half_range = _centred(f)
     mean = h.mean(1, keepdim=True)
     h = h - mean
     interval = Interval.of(g, 4 / half_range.clamp_min(1e-6))
-    # 8 + 8 range(u) does unless some f lie far from all others, and then the tail of the series shows it.
-    count = nodes or _sixteens(8 + 16 * float(interval.half.max()), MOST_NODES)
+    # 8 + 8 range(u) terms do unless some f lie far from all others, and then the tail shows it; slopes want twice.
+    count = nodes or _sixteens((16 if for_gradients else 8) * (1 + 2 * float(interval.half.max())), 512)
+    most = count if nodes else 4 * count
     while True:
         t = interval.points(count)
         curve = Curve.through(_expectation(t, f, h), interval, plus=mean)
-        if nodes or count >= MOST_NODES or not bool((curve.tail > TAIL[f.dtype] * h.abs().amax(1)).any()):
+        if count >= most or not bool((curve.tail > TAIL[f.dtype] * h.abs().amax(1)).any()):
             return _KeyFit(t, f, h, curve)
-        count = min(2 * count, MOST_NODES)
+        count *= 2
 
 
 class _Key(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, f: Tensor, g: Tensor, h: Tensor, nodes: int | None) -> Tensor:
-        fit = _fit_key(f, g, h, nodes)
+        fit = _fit_key(f, g, h, nodes, for_gradients=True)
         x = fit.curve.interval.position(g)
         ctx.interval = fit.curve.interval
         ctx.save_for_backward(fit.t, fit.f, fit.h, x)

@@ -48,8 +48,9 @@ class SpectralConv2d(nn.Module):
 
     def weight(self) -> Tensor:
         """The weight that is used, [C_out, C_in, k, k]."""
-        sigma = torch.dot(self.weight_u.clone(), self.weight_orig.flatten(1) @ self.weight_v.clone())
-        return self.weight_orig / sigma
+        # Sums, not matrix products: autocast would take those in bfloat16, where sigma is a percent off.
+        rows = (self.weight_orig.flatten(1) * self.weight_v.clone()).sum(1)
+        return self.weight_orig / (rows * self.weight_u.clone()).sum()
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x [N, C_in, H, W]."""
@@ -58,7 +59,15 @@ class SpectralConv2d(nn.Module):
         return conv2d(x, self.weight(), self.bias, self.stride, self.padding)
 
     @torch.no_grad()
+    def find_spectrum(self, steps: int = 15) -> None:
+        """Bring u and v near the leading singular vectors, so that a network that never trained can be used too."""
+        if self.weight_orig.is_meta:
+            return  # without values there is no spectrum, and the steps are slow to simulate
+        for _ in range(steps):
+            self._follow()
+
+    @torch.no_grad()
     def _follow(self) -> None:
         matrix = self.weight_orig.flatten(1)
-        self.weight_v.copy_(normalize(matrix.T @ self.weight_u, dim=0))
-        self.weight_u.copy_(normalize(matrix @ self.weight_v, dim=0))
+        self.weight_v.copy_(normalize((matrix * self.weight_u[:, None]).sum(0), dim=0))
+        self.weight_u.copy_(normalize((matrix * self.weight_v).sum(1), dim=0))
