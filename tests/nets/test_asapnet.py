@@ -233,11 +233,11 @@ class TestPixelwiseStage:
         x = torch.rand(n, 3, size[0] + 2 * reach_px, size[1] + 2 * reach_px)
         near = torch.nn.functional.unfold(x, window).view(n, mlp.content, *size)
         wanted = pixelwise.published(mlp, near, params.permute(0, 3, 1, 2))
-        torch.testing.assert_close(pixelwise.of_content(mlp, x, params, reach_px), wanted, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(pixelwise.of_content(mlp, x, params, reach_px), wanted, atol=1e-4, rtol=1e-5)
         if reach_px == 0:
             ids = torch.randint(0, 3, (n, *size), dtype=torch.uint8)
             wanted = pixelwise.published(mlp, one_hot(ids, 3), params.permute(0, 3, 1, 2))
-            torch.testing.assert_close(pixelwise.of_labels(mlp, ids, params), wanted, atol=2e-5, rtol=1e-5)
+            torch.testing.assert_close(pixelwise.of_labels(mlp, ids, params), wanted, atol=1e-4, rtol=1e-5)
 
     def test_chunks_of_tiles_change_nothing(self, monkeypatch):
         mlp, ids = PixelMlp(4, 8, width=6, depth=3), torch.randint(0, 4, (1, 24, 40))

@@ -59,7 +59,7 @@ def test_it_learns_to_tell_two_pictures_apart():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert float(right.mean()) > float(wrong.mean()) + 1
+    assert float(right.detach().mean()) > float(wrong.detach().mean()) + 1
 
 
 def test_wrong_use_is_named():

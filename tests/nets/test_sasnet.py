@@ -171,10 +171,7 @@ class TestTraining:
             net(x).sub(0.5).abs().mean().backward()
             gradients.append([p.grad for p in net.parameters()])
         for plain, again in zip(*gradients, strict=True):
-            if plain is None:
-                assert again is None
-            else:
-                torch.testing.assert_close(again, plain, atol=1e-7, rtol=1e-5)
+            torch.testing.assert_close(again, plain, atol=1e-7, rtol=1e-5)
 
     def test_checkpointing_keeps_less_between_forward_and_backward(self):
         kept = []
@@ -191,11 +188,17 @@ class TestTraining:
             kept.append(sum(sizes))
         assert kept[1] < kept[0] / 3
 
-    def test_every_weight_learns_but_those_that_only_make_z(self):
+    def test_every_weight_learns(self):
         net = shake(SASNet(width=8, depth=2)).train()
         net(torch.rand(1, 3, 16, 16)).square().mean().backward()
-        silent = {name.split(".")[3] for name, p in net.named_parameters() if p.grad is None}
-        assert not silent  # the last block's g2 and g3 learn on the way back
+        gradients = {name: p.grad for name, p in net.named_parameters()}  # one unit of a gate's ReLU may be dead
+        assert all(g is not None and (".mlp." in name or g.abs().max() > 0) for name, g in gradients.items())
+
+    def test_the_untrained_network_starts_to_learn_at_its_last_convolutions(self):
+        net = SASNet(width=8, depth=2)
+        net(torch.rand(1, 3, 16, 16)).square().mean().backward()
+        learning = {name.split(".")[-2] for name, p in net.named_parameters() if p.grad.abs().max() > 0}
+        assert learning == {"conv3"}
 
     def test_a_picture_comes_out_the_same_alone_and_in_a_batch(self):
         net = shake(SASNet(width=8, depth=2)).train()
@@ -241,7 +244,6 @@ class TestWholePicture:
         x = astronaut[:, :, :96, :64].repeat(2, 1, 1, 1)
         x[1] = x[1].flip(-1) * 0.5
         fused = net.fused(band_px=40)
-        assert fused.facts.bytes_per_px <= net.facts.bytes_per_px or net.width < 9
         assert not any(p.requires_grad for p in fused.parameters())
         for alpha in (0.0, 0.5):
             torch.testing.assert_close(fused(x, alpha=alpha), net(x, alpha=alpha), atol=1e-5, rtol=0)
@@ -300,6 +302,8 @@ def test_facts():
     assert SASNet(4, 8, 4).facts.halo_px == 128
     assert SASNet(2, 8, 4, attention=False).facts.global_statistics is False
     assert SASNet(2, 8, 4).facts.global_statistics is True
+    net = SASNet(2, 32, 1)
+    assert net.fused().facts.bytes_per_px < net.facts.bytes_per_px
 
 
 @pytest.mark.parametrize(
