@@ -31,8 +31,12 @@ def maps(side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def table(f: Tensor, g: Tensor, h: Tensor, queries: int | None = None) -> Tensor:
     """The softmax over i, a strip of queries j at a time; all of them, or the first ``queries``."""
-    strips = g[0, :queries, None].split(max(1, STRIP // f.numel()))
-    return torch.cat([torch.softmax(strip * f, 1) @ h[0] for strip in strips])
+    g = g[0, :queries, None]
+    y = torch.empty_like(g[:, 0])
+    step = max(1, STRIP // f.numel())
+    for start in range(0, len(g), step):
+        y[start : start + step] = torch.softmax(g[start : start + step] * f, 1) @ h[0]
+    return y
 
 
 def fast(side: int) -> Work:

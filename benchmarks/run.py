@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import desmooth, filters, l0, pixelwise
+from benchmarks import desmooth, filters, l0, pixelwise, rtv
 from benchmarks.harness import ROOT, Report, facts, machine
 
-BENCHMARKS = {"l0": l0, "filters": filters, "desmooth": desmooth, "pixelwise": pixelwise}
+BENCHMARKS = {"l0": l0, "filters": filters, "rtv": rtv, "desmooth": desmooth, "pixelwise": pixelwise}
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -7,7 +7,6 @@ the next one runs along what were the rows, and so on, until the last leaves it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,8 +63,6 @@ def rows_then_columns(
 
 def _down_columns(f: Array, gaps: Array, out: Array, fill: Coefficients, turn: bool, for_each: ForEach) -> None:
     n, _, length, across = f.shape
-    workers = torch.get_num_threads()
-    pieces = workers * max(1, round(across / _SIDE_BY_SIDE / workers))  # the same number for everybody
 
     def one(at: tuple[int, int, int]) -> None:
         i, first, last = at
@@ -73,7 +70,7 @@ def _down_columns(f: Array, gaps: Array, out: Array, fill: Coefficients, turn: b
         fill(gaps[i], first, last, gain, ratio)
         _recurse(f[i], gain, ratio, out[i], turn, first)
 
-    for_each(one, [(i, *span) for i in range(n) for span in spans(across, pieces)])
+    for_each(one, [(i, *span) for i in range(n) for span in spans(across, _pieces(across / _SIDE_BY_SIDE))])
 
 
 def _prepared(guide: Array, norm: int, for_each: ForEach) -> tuple[Array, Array, Array]:
@@ -87,9 +84,14 @@ def _prepared(guide: Array, norm: int, for_each: ForEach) -> tuple[Array, Array,
         if norm:
             _fill_gaps(guide[i], norm, first, last, down[i], right[i])
 
-    rows = max(_TILE, 2**15 // w // _TILE * _TILE)
-    for_each(one, [(i, *span) for i in range(n) for span in spans(h, math.ceil(h / rows))])
+    for_each(one, [(i, *span) for i in range(n) for span in spans(h, _pieces(h * w / 2**18))])
     return turned, down, right
+
+
+def _pieces(wanted: float) -> int:
+    """About as many pieces as wanted, and the same number for every thread."""
+    workers = torch.get_num_threads()
+    return workers * max(1, round(wanted / workers))
 
 
 @kernel

@@ -195,14 +195,18 @@ class Exponentials:
     def gather(self, rows: Tensor) -> Tensor:
         """Sums over positions: rows [N, c, n] to [N, c, K]."""
         blocks = _blocks(rows).transpose(1, 2)
-        return torch.cat([(blocks @ e.transpose(2, 3)).sum(1) for _, e in self._chunks()], dim=2)
+        sums = rows.new_empty(*rows.shape[:2], self.t.shape[2])  # one tensor: small ones would fragment the heap
+        for chunk, e in self._chunks():
+            sums[..., chunk] = (blocks @ e.transpose(2, 3)).sum(1)
+        return sums
 
     def spread(self, rows: Tensor) -> Tensor:
         """The transpose, sums over nodes: rows [N, c, K] to [N, c, n]."""
-        total = self.f.new_zeros(())
+        n, blocks, _, size = self.f.shape
+        sums = rows.new_zeros(n, blocks, rows.shape[1], size)
         for chunk, e in self._chunks():
-            total = total + rows[:, None, :, chunk] @ e
-        return total.transpose(1, 2).flatten(2)[..., : self.n]
+            sums += rows[:, None, :, chunk] @ e
+        return sums.transpose(1, 2).flatten(2)[..., : self.n]
 
     def _chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Some nodes at a time: which, and their exponentials [N, blocks, nodes, BLOCK]."""
