@@ -13,10 +13,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import desmooth, filters, l0, pixelwise, rtv
+from benchmarks import attention, desmooth, filters, l0, pixelwise, rtv
 from benchmarks.harness import ROOT, Report, facts, machine
 
-BENCHMARKS = {"l0": l0, "filters": filters, "rtv": rtv, "desmooth": desmooth, "pixelwise": pixelwise}
+BENCHMARKS = {
+    "l0": l0,
+    "filters": filters,
+    "rtv": rtv,
+    "desmooth": desmooth,
+    "attention": attention,
+    "pixelwise": pixelwise,
+}
 
 
 def main(words: Sequence[str] | None = None) -> None:

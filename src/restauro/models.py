@@ -39,6 +39,7 @@ ARCHITECTURES: dict[str, str] = {
     "hifacegan": "restauro.nets.hifacegan:build_hifacegan",
     "asapnet": "restauro.nets.asapnet:build_asapnet",
     "pix2pixhd": "restauro.nets.pix2pixhd:build_pix2pixhd",
+    "spade": "restauro.nets.spade:SpadeGenerator",
     "deblurgan": "restauro.nets.deblurgan:build_deblurgan",
     "asap-deblur": "restauro.nets.hybrid_deblur:build_asap_deblur",
     "hybrid-deblur": "restauro.nets.hybrid_deblur:build_hybrid_deblur",

@@ -100,7 +100,7 @@ def test_query_axis_equals_the_dense_table_at_64x64(kind: str) -> None:
 
 @pytest.mark.parametrize("axis", AXES)
 def test_pictures_of_a_batch_do_not_mix(axis: str) -> None:
-    pairs = [maps("normal", std, 1500, seed) for seed, std in enumerate((0.5, 2))]  # 1500: a block that is not full
+    pairs = [maps("normal", std, 1500, seed) for seed, std in enumerate((0.5, 2))]
     together = attend(*(torch.cat(x) for x in zip(*pairs, strict=True)), axis)
     for row, pair in zip(together, pairs, strict=True):
         wanted = dense(*pair, axis)

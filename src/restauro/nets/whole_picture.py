@@ -37,9 +37,9 @@ class WholePicture(nn.Module):
 
     Notes
     -----
-    Looking takes 2 passes per level with attention, each through the network up to that level: measured, three to
-    four times the time of running. Memory: one tile, and three numbers per position of the finest level (3/4 of a
-    number per pixel).
+    Looking takes two passes per level with attention, each through the network up to that level: measured with
+    *ours* at width 16 on 1536 x 1536 pixels in tiles of 512, 3.4 times the time of running it whole, and a third of the
+    memory. Kept meanwhile: one tile, and f, g, h of one level (3/4 of a number per pixel at the finest).
 
     Examples
     --------
