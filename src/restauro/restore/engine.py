@@ -302,7 +302,14 @@ def _mib(size: int) -> str:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Tell running out of memory from a network's own errors; on most devices only the words differ."""
-    words = ("out of memory", "not enough memory", "DefaultCPUAllocator", "bad_alloc", "ALLOC_FAILED")
+    words = (
+        "out of memory",
+        "not enough memory",
+        "DefaultCPUAllocator",
+        "bad_alloc",
+        "ALLOC_FAILED",
+        "could not create a primitive",  # oneDNN's way to say it
+    )
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 

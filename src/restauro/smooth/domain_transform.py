@@ -92,7 +92,7 @@ def domain_transform(
 
     Notes
     -----
-    Cost on a CPU: 2 T sweeps; 3 values of memory per value of x, the result included. Elsewhere: doubling,
+    Cost on a CPU: 2 T sweeps; 2 values of memory per value of x, the result included. Elsewhere: doubling,
     4 T log2(side) sweeps; about 6 values. Threads: as many as torch uses. No gradient flows through it.
 
     Examples
@@ -121,14 +121,12 @@ def _by_lines(x: Tensor, guide: Tensor, settings: DomainTransformSettings) -> Te
 
 
 @kernel
-def _coefficients(gaps: Array, first: int, last: int, gain: Array, ratio: Array, stretch: Any, decay: Any) -> None:
+def _coefficients(gaps: Array, gain: Array, ratio: Array, stretch: Any, decay: Any) -> None:
     """a^d_n of eq. 21, for the way there and, one further, for the way back."""
     length, lines = gain.shape
     one = gain.dtype.type(1)  # an integer 1 would make it float64
-    gain[0] = 0
-    ratio[length - 1] = 0
     for n in range(1, length):
-        gap, g, r = gaps[n, first:last], gain[n], ratio[n - 1]
+        gap, g, r = gaps[n], gain[n], ratio[n - 1]
         for k in range(lines):
             g[k] = exp2(-decay * (one + stretch * gap[k]))
         for k in range(lines):

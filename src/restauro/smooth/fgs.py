@@ -89,7 +89,7 @@ def fgs(x: Tensor, settings: FGSSettings | None = None, *, guide: Tensor | None 
 
     Notes
     -----
-    Cost on a CPU: 2 T passes over the picture; 3 values of memory per value of x, the result included.
+    Cost on a CPU: 2 T passes over the picture; 2 values of memory per value of x, the result included.
     Elsewhere: cyclic reduction, 2 T log2(side) passes; about 10 values. Threads: as many as torch uses.
 
     Examples
@@ -117,8 +117,8 @@ def _fgs_lines(x: Tensor, guide: Tensor, settings: FGSSettings) -> Tensor:
 
 
 @kernel
-def _coefficients(gaps: Array, first: int, last: int, gain: Array, ratio: Array, lam: Any, slope: Any) -> None:
-    """Eliminate (L) down columns first..last.
+def _coefficients(gaps: Array, gain: Array, ratio: Array, lam: Any, slope: Any) -> None:
+    """Eliminate (L).
 
     With u_n = (1 - ratio_n) v_n + ratio_n u_{n+1} and m_n = lam w_{n-1,n} (1 - ratio_{n-1}), elimination leaves
     v_n = (f_n + m_n v_{n-1}) / (1 + m_n): two weighted means, which a constant passes without rounding.
@@ -130,7 +130,7 @@ def _coefficients(gaps: Array, first: int, last: int, gain: Array, ratio: Array,
     for n in range(length):
         g, r = gain[n], ratio[n]
         if n + 1 < length:
-            gap = gaps[n + 1, first:last]
+            gap = gaps[n + 1]
             for k in range(lines):
                 right[k] = lam * exp2(-slope * gap[k])
         else:
