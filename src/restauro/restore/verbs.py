@@ -105,25 +105,33 @@ def desmooth(
     ModelError, UsageError
         The model is not there, or is for another verb.
     """
+    return by_model("desmooth", picture, model, strength, mask, engine, progress)
+
+
+def by_model(
+    verb: str,
+    picture: Picture,
+    model: str | Path | Weights,
+    strength: float = 1.0,
+    mask: Picture | None = None,
+    engine: EngineSettings | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run a model that maps a picture to a picture: what the verbs with a model have in common.
+
+    Parameters and errors as :func:`desmooth`; ``verb`` is what a model of :data:`restauro.models.MODELS` must be for
+    (a local file is taken at its word).
+    """
     weights = model if isinstance(model, Weights) else find(model)
     spec = MODELS.get(weights.name)
-    if spec is not None and spec.verb != "desmooth":
-        raise UsageError(f"desmooth: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for 'desmooth'")
-    return _restore(picture, weights, strength, mask, engine or EngineSettings(), progress)
-
-
-def _restore(
-    picture: Picture,
-    weights: Weights,
-    strength: float,
-    mask: Picture | None,
-    engine: EngineSettings,
-    progress: Progress | None,
-) -> Outcome:
+    if spec is not None and spec.verb != verb:
+        raise UsageError(f"{verb}: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for {verb!r}")
     began = time.perf_counter()
     net = _network(weights.path, weights.sha256)
     try:
-        made = run(net, facts_of(net), picture.pixels, engine, progress=progress, name=picture.source.name)
+        made = run(
+            net, facts_of(net), picture.pixels, engine or EngineSettings(), progress=progress, name=picture.source.name
+        )
     except EngineError as error:
         return Failed(picture.source.name, str(error))
     evidence = Evidence(
