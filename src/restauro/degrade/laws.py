@@ -15,10 +15,34 @@ from torch import Tensor
 
 from restauro.degrade.blur import BlurSettings, GaussianBlur, MotionBlur, draw_blur
 from restauro.degrade.jpeg import Jpeg, JpegSettings, draw_jpeg
+from restauro.degrade.kernels import (
+    DiscBlur,
+    KernelBlur,
+    KernelFileSettings,
+    LinearBlur,
+    LinearBlurSettings,
+    draw_kernel_file,
+    draw_linear,
+)
 from restauro.degrade.mosaic import Mosaic, MosaicSettings
+from restauro.degrade.motion import (
+    GeneralBlurSettings,
+    TrajectoryBlur,
+    TrajectorySettings,
+    draw_general,
+    draw_trajectory,
+)
 from restauro.degrade.noise import GaussianNoise, LaplaceNoise, NoiseSettings, PoissonNoise, draw_noise
 from restauro.degrade.pipeline import RenovationSettings, draw_renovation
 from restauro.degrade.resize import Resize, ResizeSettings, SuperResolutionSettings, draw_resize
+from restauro.degrade.smoothers import (
+    MixedSettings,
+    Smoother,
+    SmootherSettings,
+    StrengthSettings,
+    draw_mixed,
+    draw_smoother,
+)
 from restauro.degrade.steps import Step, counter_seed, describe
 from restauro.errors import UsageError
 from restauro.smooth.inputs import require_pictures
@@ -106,11 +130,66 @@ LAWS: dict[str, Law] = {
         draw_renovation,
         "blur, noise, JPEG and 4-8x reduction in random order (Yang et al. 2020)",
     ),
+    "smoother": Law(
+        SmootherSettings,
+        lambda settings, generator: (draw_smoother(settings.method, settings.draw(generator), generator),),
+        "one smoother, its strength on a scale that all share",
+    ),
+    "smoothers-mixed": Law(
+        MixedSettings,
+        draw_mixed,
+        "one of seven smoothers, drawn, at a drawn strength",
+    ),
+    "beautify": Law(
+        StrengthSettings,
+        lambda settings, generator: (draw_smoother("beautify", settings.draw(generator), generator),),
+        "skin smoothed as by a beauty filter",
+    ),
+    "motion-trajectory": Law(
+        TrajectorySettings,
+        lambda settings, generator: (draw_trajectory(settings, generator),),
+        "the random path of a shaken camera (Kupyn et al. 2018)",
+    ),
+    "linear-blur": Law(
+        LinearBlurSettings,
+        lambda settings, generator: (draw_linear(settings, generator),),
+        "lines of 3 to 13 px, as the report trained on",
+    ),
+    "linear-blur-test": Law(
+        LinearBlur,
+        lambda settings, _: (settings,),
+        "the one line of 9 px that the report tested with",
+    ),
+    "kernel-file": Law(
+        KernelFileSettings,
+        lambda settings, generator: (draw_kernel_file(settings, generator),),
+        "the kernel in a file (path=KERNEL.png, .npy, .npz or .txt)",
+    ),
+    "blur-general": Law(
+        GeneralBlurSettings,
+        draw_general,
+        "a random path, a line, a Gaussian, defocus or no blur, then a little noise and perhaps JPEG",
+    ),
 }
 
 STEPS: dict[str, Callable[..., Step]] = {
     step.name: step
-    for step in (L0, GaussianBlur, MotionBlur, GaussianNoise, LaplaceNoise, PoissonNoise, Jpeg, Resize, Mosaic)
+    for step in (
+        L0,
+        Smoother,
+        GaussianBlur,
+        MotionBlur,
+        TrajectoryBlur,
+        DiscBlur,
+        LinearBlur,
+        KernelBlur,
+        GaussianNoise,
+        LaplaceNoise,
+        PoissonNoise,
+        Jpeg,
+        Resize,
+        Mosaic,
+    )
 }
 
 
