@@ -12,7 +12,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restauro.errors import DataError, SettingError
-from restauro.metrics.catalogue import CLEAN, METRICS, PAPER, Setup, find
+from restauro.metrics import dlib_models
+from restauro.metrics.catalogue import CLEAN, METRICS, PAPER, TIME, Setup, find
 from restauro.metrics.evaluate import evaluate_folders
 from restauro.metrics.matching import match_by_name
 from restauro.metrics.report import csv_text, from_json, json_text, markdown
@@ -152,7 +153,8 @@ def test_every_metric_of_the_catalogue_scores_or_says_why(tmp_path):
         save(tmp_path / "r", f"{k}.png", changed[:, k : 200 + k])
     table = evaluate_folders(tmp_path / "r", tmp_path / "t", tmp_path / "r", metrics=tuple(METRICS))
     row = next(row for row in table.rows if row.method == "restored")
-    without = {"lpips-squeeze-caffe", "fsd", "ksd"}
+    without = {"lpips-squeeze-caffe", "fsd", "ksd", TIME}
+    without |= {name for name in METRICS if "dlib" in name and dlib_models.missing()}
     assert set(row.empty) == without
     assert set(row.values) == set(METRICS) - without
     found = {name: row.values[name]["0"] for name in row.values}
@@ -214,6 +216,15 @@ class TestScoreboard:
         text = markdown(board.table())
         assert "no picture could be scored" in text
         assert "skipped: ours, a: out of memory" in text
+
+    def test_time_is_per_megapixel_and_only_of_rows_that_took_some(self):
+        board = Scoreboard(("time",))
+        x = torch.rand(1, 3, 20, 50)
+        board.add("identity", "a", x, x)
+        board.add("ours", "a", x, x, seconds=0.003)
+        identity, ours = board.table().rows
+        assert identity.empty == {TIME: "no time was measured for this row"}
+        assert ours.values[TIME] == {"a": pytest.approx(3000)}
 
     def test_no_metric_is_an_error(self):
         with pytest.raises(SettingError, match="at least one"):

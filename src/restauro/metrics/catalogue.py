@@ -1,8 +1,8 @@
 """The metrics that :mod:`restauro.metrics.evaluate` knows, in one table.
 
 A :class:`PairMetric` compares each restored picture with its truth (or with the input it was made from); a
-:class:`SetMetric` compares all of them at once. Those that need pretrained weights say so when they are built, and
-their column stays empty with that sentence. Label maps, features of other networks and other filters for ``sc`` go
+:class:`SetMetric` compares all of them at once; a :class:`TimeMetric` is the time that making them took. Those that
+need pretrained weights say so when they are built, and their column stays empty with that sentence. Label maps, features of other networks and other filters for ``sc`` go
 straight to their files: :mod:`~restauro.metrics.miou`, :mod:`~restauro.metrics.fid`, :mod:`~restauro.metrics.kid`,
 :mod:`~restauro.metrics.sc`.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restauro.errors import SettingError
-from restauro.metrics import ciede2000, fid, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim
+from restauro.metrics import ciede2000, fid, identity, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim
 from restauro.metrics.table import Column
 from restauro.nets.features import SQUEEZENET11_FILE, features_folder, load_squeezenet11
 from restauro.smooth.l0 import L0Settings, l0
@@ -86,6 +86,22 @@ class SetMetric:
     distance: Distance
 
 
+@dataclass(frozen=True)
+class TimeMetric:
+    """What the clock says of the row's pictures, given to :meth:`~restauro.metrics.scoreboard.Scoreboard.add`.
+
+    Parameters
+    ----------
+    column
+        Its name, direction and notes.
+    """
+
+    column: Column
+
+
+Metric = PairMetric | SetMetric | TimeMetric
+
+
 def _plain(function: Compare) -> Callable[[Setup], Compare]:
     return lambda setup: function
 
@@ -96,6 +112,10 @@ def _stored(function: Compare) -> Callable[[Setup], Compare]:
 
 def _lpips(setup: Setup) -> Compare:
     return lpips.load_lpips_squeeze(features_folder(setup.features), device=setup.device)
+
+
+def _faces(distance: Callable[[identity.FaceMetrics], Compare]) -> Callable[[Setup], Compare]:
+    return lambda setup: distance(identity.face_metrics())
 
 
 def _squeeze(setup: Setup) -> Describe:
@@ -112,12 +132,13 @@ def _sc_l0(setup: Setup) -> Compare:
     return lambda restored, given: sc.smooth_consistency(restored, given, lambda x: l0(x, settings))
 
 
+TIME = "time:ms/mpx"
 _CAP80 = psnr.NAME_CAP80 + paper.SUFFIX
 _SSIM = ssim.NAME + paper.SUFFIX
 _MS_SSIM = ms_ssim.NAME_PAPER + paper.SUFFIX
 _PAPER = "output and truth both through JPEG quality 95, as in the published HiFaceGAN scores"
 
-_ALL: tuple[PairMetric | SetMetric, ...] = (
+_ALL: tuple[Metric, ...] = (
     PairMetric(Column(psnr.NAME, "higher", 3, "dB"), _plain(psnr.psnr)),
     PairMetric(Column(ssim.NAME, "higher"), _plain(ssim.ssim)),
     PairMetric(Column(ssim.NAME_ZEROPAD, "higher"), _plain(partial(ssim.ssim, border="zeropad"))),
@@ -137,6 +158,21 @@ _ALL: tuple[PairMetric | SetMetric, ...] = (
         Column(kid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=kid.NOTE), _squeeze, _paired_kernel_distance
     ),
     PairMetric(Column(niqe.NAME, "lower", 3, note=niqe.NOTE), _plain(lambda restored, truth: niqe.niqe(restored))),
+    PairMetric(
+        Column(identity.NAME_FED, "lower", note=identity.NOTE, infinite=identity.NO_FACE),
+        _faces(lambda faces: faces.fed),
+    ),
+    PairMetric(
+        Column(identity.NAME_LLE, "lower", 3, "px", note=identity.NOTE_LLE, infinite=identity.NO_FACE),
+        _faces(lambda faces: faces.lle),
+    ),
+    PairMetric(
+        Column(identity.NAME_IDENTITY, "lower", note=identity.NOTE, infinite=identity.NO_FACE_IN_TRUTH),
+        _faces(lambda faces: faces.identity),
+    ),
+    TimeMetric(
+        Column(TIME, "lower", 1, "ms", note="wall time per megapixel of the model alone; compare one machine only")
+    ),
     PairMetric(Column(_CAP80, "higher", 3, "dB", note=_PAPER), _stored(psnr.psnr_cap80)),
     PairMetric(Column(_SSIM, "higher", note=_PAPER), _stored(ssim.ssim)),
     PairMetric(Column(_MS_SSIM, "higher", note=_PAPER), _stored(partial(ms_ssim.ms_ssim, last_power=4))),
@@ -147,7 +183,7 @@ CLEAN = (psnr.NAME, ssim.NAME, ciede2000.NAME, lpips.NAME)
 PAPER = (_CAP80, _SSIM, _MS_SSIM)
 
 
-def find(names: Sequence[str]) -> tuple[PairMetric | SetMetric, ...]:
+def find(names: Sequence[str]) -> tuple[Metric, ...]:
     """Metrics by name, each once.
 
     A full name, or the word before the colon for the first of its conventions in the table, or ``clean`` or ``paper``

@@ -67,7 +67,7 @@ def notes(table: Table) -> Iterator[str]:
             if found is not None and found.infinite:
                 yield (
                     f"{row.method}, {column.name}: {found.infinite} of {count} pictures are infinite "
-                    "(equal to the truth) and left out of the mean and of the gains."
+                    f"({column.infinite}{_culprits(row, column)}) and left out of the mean and of the gains."
                 )
     for column in table.columns:
         if column.note:
@@ -192,6 +192,12 @@ def _show(found: Interval | None, digits: int, sign: str = "") -> str:
     if math.isnan(found.low):
         return f"{mean} [one picture]"
     return f"{mean} [{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+
+
+def _culprits(row: Row, column: Column) -> str:
+    """Names of the pictures that have no finite value, where that is bad: ``: a, b``."""
+    names = sorted(name for name, value in row.values[column.name].items() if math.isinf(value))
+    return f": {', '.join(names)}" if column.better == "lower" else ""
 
 
 def _by_reason(table: Table) -> dict[str, list[str]]:

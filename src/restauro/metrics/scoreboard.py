@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restauro.errors import ModelError, SettingError
-from restauro.metrics.catalogue import Compare, Describe, PairMetric, SetMetric, Setup, find
+from restauro.metrics.catalogue import Compare, Describe, PairMetric, SetMetric, Setup, TimeMetric, find
 from restauro.metrics.inputs import picture_pair
 from restauro.metrics.table import IDENTITY, Column, Row, Table
 
@@ -64,6 +64,7 @@ class Scoreboard:
         self.columns: tuple[Column, ...] = tuple(metric.column for metric in found)
         self._pairs = [metric for metric in found if isinstance(metric, PairMetric)]
         self._sets = [metric for metric in found if isinstance(metric, SetMetric)]
+        self._clocks = [metric.column.name for metric in found if isinstance(metric, TimeMetric)]
         self._rows: dict[str, _Scores] = {}
         self._unavailable: dict[str, str] = {}
         self._compare: dict[str, Compare] = {}
@@ -73,13 +74,21 @@ class Scoreboard:
             try:
                 if isinstance(metric, PairMetric):
                     self._compare[metric.column.name] = metric.build(setup or Setup())
-                elif metric.describe not in self._describe:
+                elif isinstance(metric, SetMetric) and metric.describe not in self._describe:
                     self._describe[metric.describe] = metric.describe(setup or Setup())
             except ModelError as error:
                 self._unavailable[metric.column.name] = str(error)
 
     @torch.no_grad()
-    def add(self, method: str, name: str, restored: Tensor, truth: Tensor, given: Tensor | None = None) -> None:
+    def add(
+        self,
+        method: str,
+        name: str,
+        restored: Tensor,
+        truth: Tensor,
+        given: Tensor | None = None,
+        seconds: float | None = None,
+    ) -> None:
         """Score one picture.
 
         Parameters
@@ -92,6 +101,8 @@ class Scoreboard:
             Float [1,3,H,W], sRGB in 0..1, of one shape.
         given
             The input that `restored` was made from, same shape; without it, metrics against the input stay empty.
+        seconds
+            What making `restored` took; without it, times stay empty.
 
         Raises
         ------
@@ -109,6 +120,11 @@ class Scoreboard:
         scores.names.append(name)
         for metric in self._pairs:
             self._score(metric, scores, name, restored, given if metric.against == "input" else truth)
+        for column in self._clocks:
+            if seconds is None:
+                scores.empty[column] = "no time was measured for this row"
+            else:
+                scores.values.setdefault(column, {})[name] = 1e9 * seconds / (restored.shape[2] * restored.shape[3])
         for key, describe in self._describe.items():
             try:
                 found, true = _array(describe(restored)), self._true_features.setdefault(key, {})

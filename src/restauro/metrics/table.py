@@ -38,6 +38,9 @@ class Column:
         False for metrics of a whole set (Frechet distances), which have one value and no interval.
     note
         What a reader has to know beside the number, printed under the table.
+    infinite
+        What an infinite value means. Where it is a fault of the picture and not the best possible score, the pictures
+        are listed by name.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Column:
     unit: str = ""
     per_picture: bool = True
     note: str = ""
+    infinite: str = "equal to the truth"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,237 @@
+"""Find faces in a picture: one interface, two detectors.
+
+========  ==========  ========================================================================================
+name      needs       what
+========  ==========  ========================================================================================
+``lbp``   the core    scikit-image's bundled cascade of multi-block local binary patterns (Viola, Jones 2004; Liao
+                      et al. 2007): frontal faces from 24 px, boxes only, more false alarms
+``dlib``  ``faces``   HOG + SVM (King 2015), frontal and half-turned faces, with 68 landmarks (Kazemi, Sullivan 2014)
+========  ==========  ========================================================================================
+
+``results/face-detection.md`` has the rates of both. Neither finds profiles or faces that are upside down. Each
+:class:`~restauro.restore.faces.face.Face` says which detector found it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from restauro.errors import SettingError
+from restauro.metrics import dlib_models
+from restauro.picture import Picture
+from restauro.restore.faces.face import Box, Face, overlaps
+
+Bytes = NDArray[np.uint8]
+
+LBP_WINDOW_PX = 24
+DLIB_WINDOW_PX = 80
+# Chosen on training faces and on photographs without; tools/measure_detectors.py measures them on others.
+LBP_LEAST_WINDOWS = 6
+DLIB_LEAST_MARGIN = 0.2
+SOFT_SIGMA_PX = 2.0  # of a window of 80 px
+
+
+class Detector(Protocol):
+    """What finds faces."""
+
+    name: str
+
+    def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
+        """Faces of uint8 [H, W, 3] sRGB whose side is `smallest_px` or more, in any order."""
+
+
+def find_faces(picture: Picture, detector: str = "auto", smallest_px: int = 40) -> tuple[Face, ...]:
+    """Faces of a picture, largest first.
+
+    Parameters
+    ----------
+    picture
+        Upright, as :func:`restauro.picture.read` gives it.
+    detector
+        "lbp", "dlib", or "auto": dlib where the extra ``faces`` is installed, else lbp. :func:`detector_named` says
+        which that is; so does :attr:`Face.detector` of whatever was found.
+    smallest_px
+        Side of the smallest face to look for, 24 or more. Half of it takes four times as long.
+
+    Returns
+    -------
+    tuple of Face
+        Empty if there is none. Boxes are those of the detector: about eyebrows to chin.
+
+    Raises
+    ------
+    SettingError
+        Another detector, or too small a size.
+    ModelError
+        "dlib" without the extra.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from restauro.picture import from_array
+    >>> [face.detector for face in find_faces(from_array(astronaut()), "lbp", smallest_px=64)]
+    ['lbp']
+    """
+    if smallest_px < LBP_WINDOW_PX:
+        raise SettingError("smallest_px", smallest_px, f"{LBP_WINDOW_PX} or more")
+    pixels = (np.clip(picture.rgb(), 0, 1) * 255 + 0.5).astype(np.uint8)
+    faces = detector_named(detector).find(pixels, smallest_px)
+    return tuple(sorted(faces, key=lambda face: (-face.size_px, face.box)))
+
+
+def detector_named(name: str = "auto") -> Detector:
+    """The detector behind a name.
+
+    Raises
+    ------
+    SettingError
+        Another name than "auto", "lbp", "dlib".
+    ModelError
+        "dlib" without the extra ``faces``.
+    """
+    if name == "auto":
+        name = "lbp" if dlib_models.missing() else "dlib"
+    if name == "lbp":
+        return Lbp()
+    if name == "dlib":
+        return Dlib()
+    raise SettingError("detector", name, "'auto', 'lbp' or 'dlib'")
+
+
+class Lbp:
+    """scikit-image's cascade; the score is the number of windows that agree.
+
+    Parameters
+    ----------
+    least_windows
+        Fewer windows are no face.
+    """
+
+    name = "lbp"
+
+    def __init__(self, least_windows: int = LBP_LEAST_WINDOWS) -> None:
+        self.least_windows = least_windows
+
+    def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
+        """See :class:`Detector`."""
+        small, factor = _reduced(pixels, LBP_WINDOW_PX / smallest_px)
+        grey = np.asarray(Image.fromarray(small).convert("L"))
+        side = min(grey.shape)
+        if side < LBP_WINDOW_PX:
+            return []
+        # A threshold above 1 keeps every window apart: how many agree is the only score this cascade has.
+        windows = _cascade().detect_multi_scale(
+            grey,
+            scale_factor=1.1,
+            step_ratio=1,
+            min_size=(LBP_WINDOW_PX, LBP_WINDOW_PX),
+            max_size=(side, side),
+            intersection_score_threshold=2.0,
+            min_neighbor_number=1,
+        )
+        corners = np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float)
+        found = _grouped(corners.reshape(-1, 4) / factor)
+        return [Face(box, float(count), None, self.name) for box, count in found if count >= self.least_windows]
+
+
+class Dlib:
+    """dlib's HOG detector and its 68 landmarks; the score is the margin of its SVM.
+
+    Parameters
+    ----------
+    threshold
+        Smallest margin; below 0 finds more faces, and more that are none.
+
+    Raises
+    ------
+    ModelError
+        The extra ``faces`` is not installed.
+    """
+
+    name = "dlib"
+
+    def __init__(self, threshold: float = DLIB_LEAST_MARGIN) -> None:
+        self._detector, self._landmarks = dlib_models.frontal_detector(), dlib_models.landmarks(68)
+        self.threshold = threshold
+
+    def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
+        """See :class:`Detector`."""
+        sides, margins = [np.empty((0, 4))], [np.empty(0)]
+        for scaled, factor in _octaves(pixels, DLIB_WINDOW_PX / smallest_px):
+            boxes, scores, _ = self._detector.run(scaled, 0, self.threshold)
+            # dlib's rectangles hold their right and bottom pixel.
+            corners = [(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in boxes]
+            sides.append(np.array(corners, float).reshape(-1, 4) / factor)
+            margins.append(np.array(scores, float))
+        found, scores = np.concatenate(sides), np.concatenate(margins)
+        return [self._face(pixels, found[k], float(scores[k])) for k in _best(found, scores)]
+
+    def _face(self, pixels: Bytes, corners: NDArray[np.float64], score: float) -> Face:
+        import dlib
+
+        left, top, right, bottom = (round(float(v)) for v in corners)
+        shape = self._landmarks(pixels, dlib.rectangle(left, top, right - 1, bottom - 1))
+        points = np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()], np.float64)  # dlib's are centres of pixels
+        return Face(_box(corners), score, points, self.name)
+
+
+@lru_cache(maxsize=1)
+def _cascade() -> Any:
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    return Cascade(lbp_frontal_face_cascade_filename())
+
+
+def _reduced(pixels: Bytes, factor: float, *, enlarge: bool = False) -> tuple[Bytes, float]:
+    """Scale the picture so that the smallest face fills the detector's window; the factor that was applied."""
+    if factor == 1 or (factor > 1 and not enlarge):
+        return pixels, 1.0
+    height, width = pixels.shape[:2]
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    how = Image.Resampling.BILINEAR  # widened when shrinking: Pillow's filters antialias
+    return np.asarray(Image.fromarray(pixels).resize(size, how)), size[0] / width
+
+
+def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
+    """The picture as it is for the smallest faces, then by halves and softened, down to one window.
+
+    HOG sees gradients, so noise and blocks hide a face from it; a softened picture shows more of the degraded ones.
+    """
+    yield _reduced(pixels, factor, enlarge=True)
+    while min(pixels.shape[:2]) * (factor := factor / 2) >= DLIB_WINDOW_PX:
+        scaled, applied = _reduced(pixels, factor, enlarge=True)
+        yield gaussian_filter(scaled, (SOFT_SIGMA_PX, SOFT_SIGMA_PX, 0)), applied
+
+
+def _best(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> list[int]:
+    """Of boxes that overlap, the one with the highest score."""
+    kept: list[int] = []
+    for k in np.argsort(-scores, kind="stable"):
+        if not kept or overlaps(boxes[[k]], boxes[kept]).max() < 0.3:
+            kept.append(int(k))
+    return kept
+
+
+def _grouped(windows: NDArray[np.float64]) -> list[tuple[Box, int]]:
+    """Windows that mean the same face, as their mean and their number: the densest group first."""
+    groups: list[tuple[Box, int]] = []
+    while len(windows):
+        alike = overlaps(windows, windows) >= 0.4
+        members = alike[alike.sum(axis=1).argmax()]
+        mean = windows[members].mean(axis=0)
+        groups.append((_box(mean), int(members.sum())))
+        windows = windows[~members & (overlaps(windows, mean[None])[:, 0] < 0.2)]
+    return groups
+
+
+def _box(corners: NDArray[np.float64]) -> Box:
+    left, top, right, bottom = (float(v) for v in corners)
+    return left, top, right, bottom

@@ -1,0 +1,200 @@
+"""Measure both face detectors: how many faces they find, how many they see where there are none.
+
+    python tools/measure_detectors.py --root FOLDER [-o results/face-detection.md]
+
+Faces: the validation list of FOLDER/faces, aligned crops, as they are and after the law ``face-renovation`` (seed =
+place in the list). A face counts as found if the frame of align.py drawn about its box agrees with the picture: centres
+closer than 0.15 of the side, sides within a factor of 1.4. Everything else that is found there is a false alarm.
+
+No faces: the validation lists of FOLDER/flowers, of FOLDER/labels/facades, and of the free photographs in
+FOLDER/natural. Pictures with an alarm are listed by name, so that a person can look at them.
+
+Also printed: the frames, medians over faces of the training list, which align.py holds as ``FRAMES``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from restauro.degrade.laws import degrade_tensor
+from restauro.metrics.matching import digest
+from restauro.picture import Picture, from_array, read
+from restauro.restore.faces.align import crop_of
+from restauro.restore.faces.face import Face
+from restauro.restore.faces.find import DLIB_LEAST_MARGIN, LBP_LEAST_WINDOWS, detector_named, find_faces
+
+SMALLEST_PX = 40
+DETECTORS = ("lbp", "dlib")
+FREE = ("gb82/", "free_")
+FRAME_FACES = 60
+
+
+@dataclass
+class Count:
+    """What one detector did on one set."""
+
+    pictures: int = 0
+    found: int = 0
+    extra: int = 0
+    seconds: float = 0.0
+    megapixels: float = 0.0
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/face-detection.md"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    faces = listed(options.root / "faces", "val.txt")
+    others = {
+        "flowers": listed(options.root / "flowers", "val.txt"),
+        "facades": listed(options.root / "labels" / "facades", "val.txt", ".jpg"),
+        "free photographs": {
+            n: p for n, p in listed(options.root / "natural", "val.txt").items() if n.startswith(FREE)
+        },
+    }
+    lines = [
+        "# Faces found and not found",
+        "",
+        f"Smallest face {SMALLEST_PX} px; lbp: {LBP_LEAST_WINDOWS} windows or more, dlib: margin {DLIB_LEAST_MARGIN} "
+        "or more, both chosen on training pictures. In brackets the 95 % interval of a share (Wilson).",
+        "",
+        *found_table(faces),
+        "",
+        *alarm_table(others),
+        "",
+        *frame_table(listed(options.root / "faces", "train.txt")),
+        "",
+        "- command: python tools/measure_detectors.py --root FOLDER",
+        f"- face pictures: {len(faces)}, sha256 {digest(faces)[:16]}",
+        *(f"- {name}: {len(files)}, sha256 {digest(files)[:16]}" for name, files in others.items()),
+        "- ms per megapixel: processor time of one core of the machine that ran it",
+        "",
+    ]
+    options.output.write_text("\n".join(lines), encoding="utf-8")
+    print(options.output)
+
+
+def listed(folder: Path, names: str, suffix: str = "") -> dict[str, Path]:
+    """Files of a set's list by name."""
+    return {name: folder / "images" / f"{name}{suffix}" for name in (folder / names).read_text().split()}
+
+
+def found_table(faces: dict[str, Path]) -> list[str]:
+    """Rates of finding by set, on the pictures as they are and degraded."""
+    counts: dict[tuple[str, str, str], Count] = {}
+    for seed, (name, path) in enumerate(faces.items()):
+        clean = read(path)
+        for state, picture in (("as they are", clean), ("degraded", degraded(clean, seed))):
+            for detector in DETECTORS:
+                found, seconds = timed(picture, detector)
+                good = [face for face in found if agrees(face, picture)]
+                for part in (name.split("_")[0], "all"):
+                    add(counts.setdefault((state, part, detector), Count()), picture, bool(good), len(found), seconds)
+    rows = ["| pictures | set | n | lbp found | dlib found |", "|---|---|---|---|---|"]
+    for state, part in dict.fromkeys((state, part) for state, part, _ in counts):
+        both = [counts[state, part, detector] for detector in DETECTORS]
+        rows.append(
+            f"| {state} | {part} | {both[0].pictures} | " + " | ".join(share(c.found, c.pictures) for c in both) + " |"
+        )
+    rows += [
+        "",
+        "| pictures | false alarms per picture, lbp | dlib | ms per megapixel, lbp | dlib |",
+        "|---|---|---|---|---|",
+    ]
+    for state in dict.fromkeys(state for state, _, _ in counts):
+        both = [counts[state, "all", detector] for detector in DETECTORS]
+        alarms = " | ".join(f"{c.extra / c.pictures:.3f}" for c in both)
+        rows.append(
+            f"| {state} | {alarms} | " + " | ".join(f"{1e3 * c.seconds / c.megapixels:.0f}" for c in both) + " |"
+        )
+    return rows
+
+
+def alarm_table(others: dict[str, dict[str, Path]]) -> list[str]:
+    """Share of pictures without faces in which one is seen."""
+    rows = ["| no faces in | n | lbp alarms | dlib alarms |", "|---|---|---|---|"]
+    names = []
+    for part, files in others.items():
+        alarms = {
+            detector: [n for n, p in files.items() if find_faces(read(p), detector, SMALLEST_PX)]
+            for detector in DETECTORS
+        }
+        rows.append(
+            f"| {part} | {len(files)} | " + " | ".join(share(len(alarms[d]), len(files)) for d in DETECTORS) + " |"
+        )
+        names += [f"- alarms of {d} in {part}: {', '.join(alarms[d])}" for d in DETECTORS if alarms[d]]
+    return [*rows, "", *names]
+
+
+def frame_table(faces: dict[str, Path]) -> list[str]:
+    """Medians of FFHQ square over box, by the landmarks of dlib."""
+    rows = ["| box of | faces | FFHQ side / box side | centre below the box's, in box sides |", "|---|---|---|---|"]
+    names = np.random.default_rng(0).choice(list(faces), FRAME_FACES, replace=False)
+    frames: dict[str, list[tuple[float, float]]] = {detector: [] for detector in DETECTORS}
+    for name in names:
+        picture = read(faces[name])
+        marked = find_faces(picture, "dlib", SMALLEST_PX)
+        for detector in DETECTORS:
+            for face in find_faces(picture, detector, SMALLEST_PX)[:1] if len(marked) == 1 else ():
+                square = crop_of(marked[0], 256)
+                down = square.corners.mean(axis=0)[1] - face.centre[1]
+                frames[detector].append((256 / square.scale / face.size_px, down / face.size_px))
+    for detector, found in frames.items():
+        side, down = np.median(np.array(found), axis=0)
+        rows.append(f"| {detector} | {len(found)} | {side:.3f} | {down:.3f} |")
+    return rows
+
+
+def degraded(picture: Picture, seed: int) -> Picture:
+    """The picture after the law face-renovation."""
+    x = torch.from_numpy(picture.rgb()).permute(2, 0, 1)[None]
+    return from_array(degrade_tensor(x, "face-renovation", seed=seed)[0][0].permute(1, 2, 0).numpy())
+
+
+def timed(picture: Picture, detector: str) -> tuple[Sequence[Face], float]:
+    """Faces, and processor seconds."""
+    detector_named(detector)
+    began = time.process_time()
+    found = find_faces(picture, detector, SMALLEST_PX)
+    return found, time.process_time() - began
+
+
+def agrees(face: Face, picture: Picture) -> bool:
+    """Whether a face is the one that this aligned picture shows."""
+    side = float(min(picture.width, picture.height))
+    corners: NDArray[np.float64] = crop_of(face, 256).corners
+    apart = float(np.hypot(*(corners.mean(axis=0) - (picture.width / 2, picture.height / 2)))) / side
+    ratio = float(np.hypot(*(corners[1] - corners[0]))) / side
+    return apart < 0.15 and 1 / 1.4 < ratio < 1.4
+
+
+def add(count: Count, picture: Picture, good: bool, boxes: int, seconds: float) -> None:
+    """One more picture."""
+    count.pictures += 1
+    count.found += good
+    count.extra += boxes - good
+    count.seconds += seconds
+    count.megapixels += picture.width * picture.height / 1e6
+
+
+def share(hits: int, of: int) -> str:
+    """A share with its Wilson interval, in percent."""
+    z, p = 1.96, hits / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * np.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    return f"{100 * p:.1f} % [{100 * max(middle - half, 0):.1f}, {100 * min(middle + half, 1):.1f}]"
+
+
+if __name__ == "__main__":
+    main()
