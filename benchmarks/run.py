@@ -13,7 +13,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import attention, desmooth, filters, l0, pixelwise, rtv
+from benchmarks import (
+    attention,
+    desmooth,
+    desmooth_speed,
+    filters,
+    l0,
+    pixelwise,
+    renovate,
+    rtv,
+    sasnet,
+    training,
+)
 from benchmarks.harness import ROOT, Report, facts, machine
 
 BENCHMARKS = {
@@ -23,6 +34,10 @@ BENCHMARKS = {
     "desmooth": desmooth,
     "attention": attention,
     "pixelwise": pixelwise,
+    "training": training,
+    "sasnet": sasnet,
+    "desmooth-speed": desmooth_speed,
+    "renovate": renovate,
 }
 
 
@@ -34,10 +49,16 @@ def main(words: Sequence[str] | None = None) -> None:
     for name, module in BENCHMARKS.items():
         options = benchmarks.add_parser(name, help=module.QUESTION, description=module.QUESTION)
         options.add_argument("--date", required=True, type=_day, help="the day, for the report: 2026-11-20")
-        options.add_argument("--megapixels", nargs="+", type=float, default=module.MEGAPIXELS, metavar="MP")
-        options.add_argument("--rounds", type=int, default=7, help="timed rounds per size (default 7)")
+        if module is training:
+            options.add_argument("--recipes", nargs="+", type=Path, default=training.RECIPES, help="default: all")
+        else:
+            options.add_argument("--megapixels", nargs="+", type=float, default=module.MEGAPIXELS, metavar="MP")
+        rounds = getattr(module, "ROUNDS", 7)
+        options.add_argument("--rounds", type=int, default=rounds, help=f"timed rounds per size (default {rounds})")
         options.add_argument("--threads", type=int, default=machine()["cores"], help="default: all usable cores")
         options.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the report")
+        if module in (sasnet, desmooth_speed, renovate):
+            options.add_argument("--model", help="trained weights: a name, or the path of a .safetensors file")
         if module is desmooth:
             options.add_argument("--model", default=desmooth.MODEL, help="a name, or the path of a .safetensors file")
             options.add_argument("--limit-mib", type=int, default=desmooth.LIMIT_MIB, help="the engine's memory limit")

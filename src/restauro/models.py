@@ -12,14 +12,14 @@ import inspect
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restauro.errors import ModelError, UsageError
-from restauro.facts import Facts
+from restauro.facts import Facts, HasQuickForm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,13 +50,15 @@ ARCHITECTURES: dict[str, str] = {
 class ModelSpec:
     """One trained model that ships.
 
-    Everything measured (size, hash, scores) is in the manifest; this is what was decided.
+    Size, hash and scores are in the manifest; this is what was decided. ``bfloat16_db`` decides the default precision,
+    see :class:`restauro.facts.Facts`: what ``python -m benchmarks.run NAME`` says, rounded down; a test holds it to it.
     """
 
     name: str
     verb: str
     summary: str
     paper: str
+    bfloat16_db: float | None = None
 
 
 MODELS: dict[str, ModelSpec] = {
@@ -67,6 +69,7 @@ MODELS: dict[str, ModelSpec] = {
             "desmooth",
             "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",
             "DeSmoothGAN, row pix2pix",
+            bfloat16_db=60.0,
         ),
     )
 }
@@ -193,7 +196,28 @@ def load(name: str | Path | Weights) -> nn.Module:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{weights.path}: the tensors do not fit {weights.architecture}: {reason}") from None
+    if weights.record and weights.name in MODELS:  # the shipped ones: what was measured with them holds
+        facts = replace(facts_of(net), bfloat16_db=MODELS[weights.name].bfloat16_db)
+        net.facts = facts  # type: ignore[assignment]  # torch's stubs know of tensors and modules only
     return net.eval().requires_grad_(False)
+
+
+def for_use(net: nn.Module) -> nn.Module:
+    """Make the quick form of a network: equal up to rounding, to run and not to train or save.
+
+    What the network offers itself (:class:`restauro.facts.HasQuickForm`), else a copy with spectral and batch norms
+    folded into the weights (:func:`restauro.nets.layers.fold.fold`).
+
+    >>> net = build("resnet", width=4).eval()
+    >>> quick = for_use(net)
+    >>> facts_of(quick) == facts_of(net), sum(p.requires_grad for p in quick.parameters())
+    (True, 0)
+    """
+    if isinstance(net, HasQuickForm):
+        return net.for_use()
+    from restauro.nets.layers.fold import fold
+
+    return fold(net)
 
 
 def facts_of(net: nn.Module) -> Facts:

@@ -14,6 +14,7 @@ from torch import nn
 
 from restauro.errors import EngineError, SettingError
 from restauro.facts import Facts
+from restauro.restore import device as device_module
 from restauro.restore import engine
 from restauro.restore.engine import EngineSettings, choose_device, choose_precision, run
 
@@ -262,13 +263,14 @@ def fragile(bad_calls):
     return Wrapped(forward)
 
 
-def test_tiles_reach_the_network_in_channels_last():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_tiles_reach_the_network_in_channels_last(precision):
     seen = []
     conv = nn.Conv2d(3, 8, 3, padding=1).eval()
     # The output tells what the convolution made of the strides: is_contiguous(x) alone is fooled by N = 1.
     net = Wrapped(lambda x, _: seen.append(conv(x).is_contiguous(memory_format=torch.channels_last)) or x)
     for channels in (1, 3):
-        run(net, Facts(), noise(40, 50, channels), CPU)
+        run(net, BOTH, noise(40, 50, channels), EngineSettings(device="cpu", precision=precision))
     assert seen == [True, True]
 
 
@@ -317,8 +319,20 @@ def test_not_finite_input_is_told_from_a_weak_network():
     ],
 )
 def test_automatic_precision_is_the_first_that_the_device_is_fast_in(monkeypatch, fast, precisions, expected):
-    monkeypatch.setattr(engine, "_is_fast_in_bfloat16", lambda device: fast)
-    assert choose_precision("auto", Facts(precisions=precisions), torch.device("cpu")) == (expected, [])
+    monkeypatch.setattr(device_module, "_is_fast_in_bfloat16", lambda device: fast)
+    facts = Facts(precisions=precisions, bfloat16_db=50.0)
+    assert choose_precision("auto", facts, torch.device("cpu")) == (expected, [])
+    for reached in (None, 49.9):  # not measured with these weights, or measured and not good enough
+        poor = Facts(precisions=precisions, bfloat16_db=reached)
+        assert choose_precision("auto", poor, torch.device("cpu")) == ("float32", [])
+
+
+def test_bfloat16_that_is_known_to_be_poor_is_noted():
+    facts = Facts(precisions=("bfloat16", "float32"), bfloat16_db=41.26)
+    assert choose_precision("bfloat16", facts, torch.device("cpu")) == (
+        "bfloat16",
+        ["bfloat16 was asked for: these weights reach 41.3 dB to float32 in it"],
+    )
 
 
 def test_a_precision_the_network_was_not_measured_in_is_noted():

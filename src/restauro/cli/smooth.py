@@ -7,20 +7,25 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from restauro.cli.files import classical, each_picture
-from restauro.cli.options import FileOptions, Inputs, parse_settings
+from restauro.cli.options import EngineOptions, FileOptions, Inputs, parse_settings
+from restauro.errors import UsageError
+from restauro.models import find
 from restauro.picture import Picture, read
-from restauro.restore.outcome import Restored
-from restauro.restore.verbs import Progress
+from restauro.restore.outcome import Outcome
+from restauro.restore.verbs import Progress, by_model, is_filter, network_settings
 from restauro.restore.verbs import smooth as smooth_picture
 
 
 def smooth(
     *inputs: Inputs,
-    method: Annotated[str, Parameter(name=["--method", "-m"])] = "l0",
+    method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
+    model: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
+    samples: int | None = None,
     strength: float = 1.0,
     mask: str | None = None,
     files: FileOptions = FileOptions(),
+    engine: EngineOptions = EngineOptions(),
 ) -> int:
     """Remove texture from pictures and keep their structure.
 
@@ -30,24 +35,48 @@ def smooth(
 
     restauro smooth cat.jpg --method l0 --set lam=0.05 -o flat.jpg
 
+    restauro smooth portrait.jpg --model mine.safetensors --mask skin.png --strength 0.7
+
     Parameters
     ----------
     inputs
         Files, folders, globs, or - for stdin.
     method
-        The filter: l0, rtv, guided, rolling-guidance, bilateral, joint-bilateral, fgs, wls, ils, sdf, sgf,
-        domain-transform, pnls-approx, iso-approx.
+        The filter: l0 (without --method), rtv, guided, rolling-guidance, bilateral, joint-bilateral, fgs, wls, ils,
+        sdf, sgf, domain-transform, pnls-approx, iso-approx. Or a network, as --model.
+    model
+        A network: its name (see: restauro models list) or the path of a .safetensors file.
     set_
-        A setting of the filter as name=value, for example lam=0.05; may be given several times.
+        A setting as name=value; may be given several times. Of the filter, for example lam=0.05; of a network
+        views=8 (mean over flips and turns), samples, seed.
+    samples
+        SASNet only, what fills the place of the detail: 0 = nothing, 1 = noise, K = the mean of K with noise.
     strength
-        0 = the input bit for bit, 1 = the filter's result.
+        0 = the input bit for bit, 1 = the method's result. SASNet only: above 1, to 2, detail is boosted instead.
     mask
         A grey picture of the same size: white is smoothed, black stays as it is.
     """
+    if method is not None and model is not None:
+        raise UsageError(f"smooth: found --method {method} and --model {model}, wanted one of them")
+    name = model or method or "l0"
     area = read(mask) if mask else None
     settings = parse_settings(set_)
+    if samples is not None:
+        settings["samples"] = samples
+    if model is None and is_filter(name):
+        if engine != EngineOptions() or samples is not None:
+            raise UsageError(f"smooth: found options of networks, wanted none: {name} is a filter; name a --model")
+        return each_picture(
+            inputs,
+            files,
+            made="smoothed",
+            change=lambda picture, _: classical(
+                name, lambda: smooth_picture(picture, name, strength=strength, mask=area, engine=None, **settings)
+            ),
+        )
+    weights, how, options = find(name), network_settings(settings), engine.settings()
 
-    def change(picture: Picture, progress: Progress) -> Restored:
-        return classical(method, lambda: smooth_picture(picture, method, strength=strength, mask=area, **settings))
+    def change(picture: Picture, progress: Progress) -> Outcome:
+        return by_model("smooth", picture, weights, strength, area, options, progress, settings=how)
 
     return each_picture(inputs, files, made="smoothed", change=change)

@@ -24,8 +24,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from restauro.errors import SettingError
 from restauro.facts import Facts
 from restauro.nets.layers.attend import SoftmaxAxis
+from restauro.nets.layers.fold import fold
 from restauro.nets.layers.full_attention import Attention, FullAttention
-from restauro.nets.layers.sft import SFT, Modulation
+from restauro.nets.layers.sft import SFT, Modulation, QuickSFT
 from restauro.nets.spade import SpadeGenerator
 
 Norm = Literal["batch", "none"]
@@ -170,14 +171,12 @@ class DeSmoothGAN(nn.Module):
         """The features of the last level, or those that the attention of another level looks at."""
         guide = 2 * x - 1
         y: Tensor = self.down[0](guide)
-        skips = [y]
+        skips = []
         for down in self.down[1:]:
-            y = down(nn.functional.leaky_relu(y, 0.2))
-            skips.append(y)
-        y = skips.pop()
+            skips.append(nn.functional.leaky_relu(y, 0.2))  # published in place: so the skip is the activated tensor
+            y = down(skips[-1])
         for level, up in enumerate(self.up):
-            # The published in-place LeakyReLU makes the skip the activated tensor.
-            y = torch.cat([nn.functional.leaky_relu(skips.pop(), 0.2), up(y.relu())], dim=1)
+            y = torch.cat([skips.pop(), up(y.relu())], dim=1)
             at = known[level] if known else Level()
             if self.sft:
                 y = self.sft[level](y, self.guide_at(level, guide), at.modulation)
@@ -186,6 +185,20 @@ class DeSmoothGAN(nn.Module):
             if level < len(self.attention):
                 y = self.attention[level](y, at.attention)
         return y
+
+    def for_use(self) -> nn.Module:
+        """The form that the engine runs: norms folded into the weights, :class:`.layers.sft.QuickSFT`."""
+        quick = fold(self)
+        assert isinstance(quick, DeSmoothGAN)
+        if not any(isinstance(sft, QuickSFT) for sft in quick.sft):
+            quick.sft = nn.ModuleList(QuickSFT.of(sft) for sft in quick.sft if isinstance(sft, SFT))
+        return quick.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def seeing(self, x: Tensor, tile_px: int) -> nn.Module:
+        """Look at the whole picture x first, so that tiles of it come out exact."""
+        from restauro.nets.whole_picture import WholePicture  # which stands on this file
+
+        return WholePicture(self, x, tile_px)
 
     def stride(self, level: int) -> int:
         """Pixels of the picture per feature of a decoder level, on a side."""

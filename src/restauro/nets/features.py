@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -179,7 +180,7 @@ class Vgg19(nn.Module):
         Raises
         ------
         SettingError
-            An unknown layer.
+            An unknown layer, or sides that the poolings before the last layer reduce to nothing.
 
         Examples
         --------
@@ -187,6 +188,9 @@ class Vgg19(nn.Module):
         [(1, 64, 16, 17), (1, 128, 8, 8)]
         """
         _check_layers(layers, VGG19_LAYERS)
+        smallest = 2 ** (max(int(name[4]) for name in layers) - 1)
+        if min(x.shape[2:]) < smallest:
+            raise SettingError("picture", f"{x.shape[3]}x{x.shape[2]} px", f"sides of at least {smallest} px")
         wanted = {self.index_of[name] + (self.activation == "post") for name in layers}
         if self.normalise:
             x = (x - self.mean) / self.deviation
@@ -256,7 +260,7 @@ def load_vgg19(
     activation, normalise
         See :class:`Vgg19`.
     sha256
-        Digest, or its beginning, that the file must have.
+        Digest, or its beginning, that the file must have; "" for any file of that layout.
 
     Raises
     ------
@@ -264,7 +268,11 @@ def load_vgg19(
         No such file, other bytes than promised, or other keys or shapes.
     """
     checked_file(path, sha256)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0][:100]
+        raise ModelError(f"{path.name}: found no weights file ({reason}); take the published file") from None
     kept = {key: value for key, value in state.items() if not key.startswith("classifier.")}
     return _filled(Vgg19(activation, normalise=normalise), kept, path)
 

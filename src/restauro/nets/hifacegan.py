@@ -30,7 +30,7 @@ from torch.nn.functional import leaky_relu
 from restauro.errors import ModelError, SettingError
 from restauro.facts import Facts
 from restauro.nets.hifacegan_blocks import FastBlock, Norm, SpadeBlock
-from restauro.nets.layers.any_size import InstanceNorm
+from restauro.nets.layers.any_size import InstanceNorm, QuickInstanceNorm
 from restauro.nets.layers.cac import CAC
 from restauro.nets.layers.lip import LIP
 from restauro.nets.layers.pac import PAC
@@ -156,6 +156,10 @@ class HiFaceGAN(nn.Module):
         y = self.decode(start, guides)
         return x + y if self.settings.residual else y
 
+    def for_use(self) -> HiFaceGAN:
+        """The form that the engine runs: :func:`fast`."""
+        return fast(self)
+
     def encode(self, x: Tensor, guide: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Suppress: what the decoder starts from, [N, 16 width, H / 32, W / 32], and the guide of each block."""
         s = self.settings
@@ -262,8 +266,12 @@ def fast(net: HiFaceGAN) -> HiFaceGAN:
     quick = copy.deepcopy(net).eval().requires_grad_(False)
     quick.head_0, quick.G_middle_0, quick.G_middle_1, *ups = [FastBlock(b) for b in blocks]
     quick.ups = nn.ModuleList(ups)
+    for parent in list(quick.modules()):
+        for name, norm in parent.named_children():
+            if isinstance(norm, InstanceNorm):
+                setattr(parent, name, QuickInstanceNorm(norm))
     quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return quick
+    return quick.eval()
 
 
 def settings_of(state: Mapping[str, Tensor]) -> HiFaceGANSettings:

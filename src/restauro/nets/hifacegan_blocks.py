@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, interpolate, leaky_relu
 
+from restauro.nets.layers.any_size import instance_norm
 from restauro.nets.layers.spectral import SpectralConv2d
 
 Norm = Literal["batch", "instance"]
@@ -131,9 +132,9 @@ class FastBlock(nn.Module):
     def forward(self, x: Tensor, guide: Tensor, up: bool = False) -> Tensor:
         """As :meth:`SpadeBlock.forward`."""
         hidden = self.shared(guide).relu_().split(self.hidden, 1)
-        normed = _doubled(_instance_norm(x), up)
+        normed = _doubled(instance_norm(x, EPS), up)
         y = self._modulate(normed, hidden[0], 0)
-        y = self._modulate(_instance_norm(self.conv_0(y)), hidden[1], 1)
+        y = self._modulate(instance_norm(self.conv_0(y), EPS), hidden[1], 1)
         result: Tensor = self.conv_1(y)
         if self.conv_s is None:
             return result.add_(_doubled(x, up))

@@ -125,6 +125,7 @@ class SASNet(nn.Module):
             global_statistics=attention,
             precisions=("bfloat16", "float32"),
             bytes_per_px=96 + 11 * width // 4,
+            dial=True,
         )
 
     def forward(
@@ -218,6 +219,10 @@ class SASNet(nn.Module):
             state = haar_merge(torch.cat([a1, a2], dim=1))
         return state
 
+    def for_use(self) -> SASNet:
+        """The form that the engine runs: :meth:`fused`; a fused one is that already."""
+        return self if isinstance(self._levels[0][0].g1, BandedSubnet) else self.fused()
+
     def fused(self, band_px: int = 128) -> SASNet:
         """Make an equal network for inference: faster, and exact on large pictures without tiles.
 
@@ -263,8 +268,9 @@ class SASNet(nn.Module):
             y = self.merge(coarse, share * z, call)
         else:
             loud = (1 - share).clamp(min=0)
-            codes = (share * z + loud * _noise_like(z, generator) for _ in range(samples))
-            y = torch.stack([self.merge(coarse, code, call) for code in codes]).mean(0)
+            y = torch.zeros_like(x)
+            for _ in range(samples):
+                y = y + self.merge(coarse, share * z + loud * _noise_like(z, generator), call) / samples
         return torch.where(alpha == 1, x, y) if isinstance(alpha, Tensor) else y
 
     def _check(self, x: Tensor, alpha: float | Tensor, samples: int, generator: torch.Generator | None) -> None:

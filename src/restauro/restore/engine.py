@@ -11,10 +11,9 @@ The picture stays in host memory and each tile goes to the device alone. The res
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -24,12 +23,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from restauro.errors import EngineError, SettingError
-from restauro.facts import Facts, Precision
+from restauro.facts import Facts, Precision, SeesWhole
+from restauro.restore.device import choose_device, choose_precision
 from restauro.restore.memory import free_bytes
 from restauro.restore.tiles import Grid, Span, cut, largest_tile_px
 
+__all__ = ["DEFAULTS", "EngineSettings", "Progress", "Run", "choose_device", "choose_precision", "run"]
+
 Pixels = NDArray[np.float32]
+Map = NDArray[np.float32]
 Progress = Callable[[int, int], None]
+
+#: Numbers per pixel that looking at a whole picture keeps or computes with, beside the picture itself.
+SEEN = 5
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class EngineSettings:
     device
         ``"auto"`` (CUDA, else MPS, else CPU) or a torch device such as ``"cpu"`` or ``"cuda:1"``.
     precision
-        ``"auto"``: the first of the network's precisions that the device is fast in, else float32. Pixels are
-        float32 before and after in any case.
+        ``"auto"``: see :func:`restauro.restore.device.choose_precision`. Pixels are float32 before and after in any
+        case.
     memory_limit
         Bytes that a run may take on the device, on top of what is taken already (the input is the caller's);
         on the CPU the result counts too. ``None``: half of what is free when the run starts. Runs at the same
@@ -113,6 +119,7 @@ def run(
     pixels: Pixels,
     settings: EngineSettings = DEFAULTS,
     *,
+    alpha: Map | None = None,
     progress: Progress | None = None,
     name: str = "the picture",
 ) -> Run:
@@ -125,12 +132,15 @@ def run(
         copied there for this run (the caller's is never moved): put it on :func:`choose_device` to save that.
     facts
         What the network needs. Where ``halo_px`` covers its receptive field, tiles change nothing beyond
-        rounding (about 1e-6 in float32).
+        rounding (about 1e-6 in float32). Where a network has global statistics, tiles do change the result, unless it
+        can look at the whole picture first (:class:`restauro.facts.SeesWhole`): then it does, tile by tile.
     pixels
         float32 [H, W, C], sRGB in 0..1, any size from 1 x 1. Grey (C = 1) goes through a network of 3
         channels as three equal ones, and their mean comes back.
     settings
         Device, precision, memory, tiles.
+    alpha
+        float32 [H, W]: a second argument of the network, cut and padded as the picture is.
     progress
         Called as ``progress(done, total)`` after each tile, ``done`` always rising. ``total`` rises as well
         when the picture is begun again with smaller tiles.
@@ -160,11 +170,11 @@ def run(
     >>> whole.tiles, tiled.tiles, bool(np.allclose(whole.pixels, tiled.pixels, atol=1e-6))
     (1, 6, True)
     """
-    _check(net, facts, pixels, name)
+    _check(net, facts, pixels, alpha, name)
     device = choose_device(settings.device)
     precision, notes = choose_precision(settings.precision, facts, device)
     ready = _Ready(_on_device(net, device, name), facts, device, precision, name)
-    grid = _plan(pixels, facts, settings, device, name)
+    grid = _plan(pixels, facts, settings, device, ready.sees, name)
     if settings.tile_px is not None and grid.count > 1 and grid.tile_px < settings.tile_px:
         notes.append(f"tiles of {settings.tile_px} px exceed the memory limit: took {grid.tile_px} px")
     done = 0
@@ -173,7 +183,8 @@ def run(
         while True:
             total, repeated = done + grid.count, 0
             try:
-                for again in _fill(result, pixels, grid, ready):
+                looked = ready.looked(pixels, grid) if grid.count > 1 else ready
+                for again in _fill(result, pixels, alpha, grid, looked):
                     done, repeated = done + 1, repeated + again
                     if progress is not None:
                         progress(done, total)
@@ -187,54 +198,12 @@ def run(
     if repeated:
         notes.append(f"non-finite output in bfloat16 for {repeated} of {grid.count} tiles: computed again in float32")
     if grid.count > 1 and facts.global_statistics:
-        notes.append(f"this network looks at the whole picture; {grid.count} tiles change the result")
+        change = "looked first, they change nothing" if ready.sees else "change the result"
+        notes.append(f"this network looks at the whole picture; {grid.count} tiles {change}")
     return Run(result, str(device), precision, grid.count, grid.tile_px, tuple(notes))
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """Resolve a device name: the one place where a device is chosen.
-
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind, here in found.items() if here)
-    try:
-        return torch.empty(0, device=name).device  # fails where the device is missing, and adds its index
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        here = ", ".join(kind for kind, here in found.items() if here)
-        raise SettingError("device", name, f"auto or a device of this machine ({here})") from error
-
-
-def choose_precision(
-    wanted: Literal["auto"] | Precision, facts: Facts, device: torch.device
-) -> tuple[Precision, list[str]]:
-    """Resolve a precision, with a note where it is one the network was not measured in."""
-    if wanted == "auto":
-        fast: dict[Precision, bool] = {"float32": True, "bfloat16": _is_fast_in_bfloat16(device)}
-        return next((precision for precision in facts.precisions if fast[precision]), "float32"), []
-    if wanted not in facts.precisions:
-        return wanted, [f"{wanted} was asked for, and this network was not measured in it"]
-    return wanted, []
-
-
-def _is_fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself: torch also emulates it, slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu":
-        return False
-    if platform.machine().lower() in ("aarch64", "arm64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    probes = (
-        "_is_avx512_bf16_supported",
-        "_is_amx_tile_supported",
-    )  # torch 2.6 to 2.13; private, hence getattr
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-
-
-def _check(net: nn.Module, facts: Facts, pixels: Pixels, name: str) -> None:
+def _check(net: nn.Module, facts: Facts, pixels: Pixels, alpha: Map | None, name: str) -> None:
     if pixels.dtype != np.float32 or pixels.ndim != 3 or 0 in pixels.shape:
         raise EngineError(
             f"{name}: found {pixels.dtype} pixels of shape {list(pixels.shape)}, wanted float32 [H, W, C]; "
@@ -245,11 +214,16 @@ def _check(net: nn.Module, facts: Facts, pixels: Pixels, name: str) -> None:
             f"{name}: found {pixels.shape[2]} channels, wanted {'1' if facts.channels == 1 else '1 or 3'}; "
             "split off alpha, or take a network for these channels"
         )
+    if alpha is not None and (alpha.dtype != np.float32 or alpha.shape != pixels.shape[:2]):
+        raise EngineError(
+            f"{name}: found a map alpha of {alpha.dtype} {list(alpha.shape)}, wanted float32 "
+            f"{list(pixels.shape[:2])}; make it of the picture's size"
+        )
     if any(module.training for module in net.modules()):
         raise EngineError(f"{name}: found a network in training mode, wanted eval mode; call net.eval() first")
 
 
-def _plan(pixels: Pixels, facts: Facts, settings: EngineSettings, device: torch.device, name: str) -> Grid:
+def _plan(pixels: Pixels, facts: Facts, settings: EngineSettings, device: torch.device, sees: bool, name: str) -> Grid:
     """Choose the tiles: as large as wanted, as the memory limit lets them, never below the floor."""
     height, width, _ = pixels.shape
     limit = free_bytes(device) // 2 if settings.memory_limit is None else settings.memory_limit
@@ -258,6 +232,10 @@ def _plan(pixels: Pixels, facts: Facts, settings: EngineSettings, device: torch.
     per_px = facts.bytes_per_px + 4 * (3 * facts.channels + 1)
     wanted = settings.tile_px or max(height, width)
     fitting = largest_tile_px(height, width, (limit - fixed) // per_px, facts)
+    if sees and min(wanted, fitting) < max(height, width):
+        # To look, the whole picture lies on the device, and beside it the maps that one level is looked at in.
+        fixed += height * width * 4 * (facts.channels + SEEN)
+        fitting = largest_tile_px(height, width, (limit - fixed) // per_px, facts)
     grid = cut(height, width, max(min(wanted, fitting), _floor_px(settings)), facts)
     needed = fixed + grid.area_px * per_px
     if needed > limit:
@@ -350,20 +328,30 @@ class _Ready:
     precision: Precision
     name: str
 
+    @property
+    def sees(self) -> bool:
+        """Whether the network can look at a whole picture first, and has a reason to."""
+        return self.facts.global_statistics and isinstance(self.net, SeesWhole)
+
     @torch.inference_mode()
-    def __call__(self, tile: Pixels, precision: Precision) -> Pixels:
+    def looked(self, pixels: Pixels, grid: Grid) -> _Ready:
+        """The same after a look at the whole picture, where the network can look."""
+        if not (self.facts.global_statistics and isinstance(self.net, SeesWhole)):
+            return self
+        height, width, _ = pixels.shape
+        whole = cut(height, width, max(height, width), self.facts)
+        x = self._tensor(_read(pixels, whole.rows[0], whole.cols[0]))
+        with self._computing_in(self.precision):
+            return replace(self, net=self.net.seeing(x, grid.tile_px).eval())
+
+    @torch.inference_mode()
+    def __call__(self, tile: Pixels, alpha: Map | None, precision: Precision) -> Pixels:
         """[h, w, C] through the network and back, in float32."""
         grey = tile.shape[2] < self.facts.channels
-        # [1, H, W, C] as it lies is channels_last to torch; with [None] last, the strides would hide it.
-        x = torch.from_numpy(tile)[None].permute(0, 3, 1, 2).to(self.device)
-        if grey:
-            x = x.expand(-1, self.facts.channels, -1, -1).contiguous(memory_format=torch.channels_last)
-        # No cache of cast weights: all threads would share it.
-        in_bfloat16 = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
-        )
-        with in_bfloat16:
-            y: torch.Tensor = self.net(x)
+        x = self._tensor(tile)
+        maps = () if alpha is None else (torch.from_numpy(alpha)[None, None].to(self.device),)
+        with self._computing_in(precision):
+            y: torch.Tensor = self.net(x, *maps)
         if y.shape != x.shape:
             raise EngineError(
                 f"{self.name}: found a result of shape {list(y.shape)} for a tile of {list(x.shape)}, wanted "
@@ -373,21 +361,33 @@ class _Ready:
         values: Pixels = y[0].permute(1, 2, 0).cpu().numpy()
         return values
 
+    def _tensor(self, tile: Pixels) -> torch.Tensor:
+        # [1, H, W, C] as it lies is channels_last to torch; with [None] last, the strides would hide it.
+        x = torch.from_numpy(tile)[None].permute(0, 3, 1, 2).to(self.device)
+        if tile.shape[2] < self.facts.channels:
+            x = x.expand(-1, self.facts.channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        return x
 
-def _fill(result: Pixels, pixels: Pixels, grid: Grid, ready: _Ready) -> Iterator[bool]:
+    def _computing_in(self, precision: Precision) -> torch.autocast:
+        # No cache of cast weights: all threads would share it.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
+
+
+def _fill(result: Pixels, pixels: Pixels, alpha: Map | None, grid: Grid, ready: _Ready) -> Iterator[bool]:
     """Compute tile after tile into ``result``; after each, yield whether it had to be computed again."""
     result.fill(0)
     for row in grid.rows:
         for col in grid.cols:
-            yield _add(result, pixels, row, col, ready)
+            yield _add(result, pixels, alpha, row, col, ready)
 
 
-def _add(result: Pixels, pixels: Pixels, row: Span, col: Span, ready: _Ready) -> bool:
+def _add(result: Pixels, pixels: Pixels, alpha: Map | None, row: Span, col: Span, ready: _Ready) -> bool:
     tile = _read(pixels, row, col)
-    values = ready(tile, ready.precision)
+    part = None if alpha is None else _read(alpha, row, col)
+    values = ready(tile, part, ready.precision)
     again = ready.precision != "float32" and not np.isfinite(values).all()
     if again:
-        values = ready(tile, "float32")
+        values = ready(tile, part, "float32")
     if not np.isfinite(values).all():
         raise _not_finite(tile, row, col, ready.name)
     weight = row.weight[:, None, None] * col.weight[:, None]
@@ -404,7 +404,7 @@ def _read(pixels: Pixels, row: Span, col: Span) -> Pixels:
     for axis, span in enumerate((row, col)):
         missing = span.size_px - tile.shape[axis]
         if missing:
-            widths = [(0, missing if axis == side else 0) for side in range(3)]
+            widths = [(0, missing if axis == side else 0) for side in range(tile.ndim)]
             tile = np.pad(tile, widths, mode="reflect" if missing < tile.shape[axis] else "edge")
     return tile
 

@@ -4,51 +4,64 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from restauro.degrade.laws import Record, degrade_tensor
 from restauro.errors import EngineError, UsageError
-from restauro.models import MODELS, Weights, facts_of, find, load
+from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
 from restauro.restore.engine import EngineSettings, run
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored
-from restauro.restore.strength import blend
-from restauro.smooth.catalogue import smooth_tensor
+from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
+from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
+
+if TYPE_CHECKING:
+    from restauro.restore.deconvolve import DeconvolutionSettings
 
 Progress = Callable[[int, int], None]
 
 
 def smooth(
     picture: Picture,
-    method: str = "l0",
+    method: str | Path | Weights = "l0",
     *,
     strength: float = 1.0,
     mask: Picture | None = None,
+    engine: EngineSettings | None = None,
     **settings: float | int | str,
 ) -> Picture:
-    """Remove texture and keep structure.
+    """Remove texture and keep structure, by a filter or by a network.
 
     Parameters
     ----------
     picture
         What :func:`restauro.read` gave.
     method
-        A filter of :data:`restauro.smooth.catalogue.METHODS`, for example ``"l0"`` or ``"guided"``.
+        A filter of :data:`restauro.smooth.catalogue.METHODS`, for example ``"l0"`` or ``"guided"``; a network of
+        :data:`restauro.models.MODELS` that is for ``smooth``, or its weights as :func:`desmooth` takes them.
     strength
-        0 = the input bit for bit, 1 = the filter's result.
+        0 = the input bit for bit, 1 = the method's result. SASNet has a dial of its own: the detail that it takes out
+        is weighted by 1 - strength inside the network; above 1, to 2, by strength: 1.5 = half as much detail again.
     mask
         A grey picture of the same size: white is smoothed, black stays bit for bit.
+    engine
+        Device, precision, memory limit, tiles; of networks only.
     **settings
-        The filter's own settings, checked by name and range, for example ``lam=0.02``.
+        The filter's own settings, checked by name and range, for example ``lam=0.02``; for a network ``views``,
+        ``samples`` and ``seed`` of :class:`restauro.restore.strength.NetworkSettings`.
 
     Raises
     ------
     SettingError, UsageError
         An unknown method or setting, or a value outside its range.
+    ModelError, EngineError
+        Weights that cannot be loaded; a network that could not be run.
 
     Examples
     --------
@@ -57,8 +70,40 @@ def smooth(
     >>> bool(smooth(p, "l0", lam=0.5).pixels.std() < p.pixels.std())
     True
     """
-    proposal = _on_tensor(picture, lambda x: smooth_tensor(x, method, settings))
+    if not is_filter(method):
+        how = network_settings(settings)
+        outcome = by_model("smooth", picture, method, strength, mask, engine, settings=how)
+        if not isinstance(outcome, Restored):
+            raise EngineError(outcome.reason)
+        return outcome.picture
+    if engine is not None:
+        raise UsageError(f"engine: found settings of the engine, wanted none: {method} is a filter and runs without it")
+    proposal = _on_tensor(picture, lambda x: smooth_tensor(x, str(method), settings))
     return picture.with_pixels(blend(picture.pixels, proposal, strength, _weights(mask)))
+
+
+def is_filter(method: str | Path | Weights) -> bool:
+    """Whether a method of smoothing is a filter; if not it is a network.
+
+    >>> is_filter("l0"), is_filter("mine.safetensors")
+    (True, False)
+    """
+    if not isinstance(method, str) or Path(method).suffix == ".safetensors" or method in MODELS:
+        return False
+    if method not in METHODS:
+        networks = [spec.name for spec in MODELS.values() if spec.verb == "smooth"]
+        wanted = nearest(method, [*METHODS, *networks])
+        raise UsageError(f"method: found {method!r}, wanted {wanted}, or the path of a .safetensors file")
+    return True
+
+
+def network_settings(settings: Mapping[str, float | int | str]) -> NetworkSettings:
+    """Check the names of a network's settings."""
+    names = [field.name for field in fields(NetworkSettings)]
+    for name in settings:
+        if name not in names:
+            raise UsageError(f"a network: found setting {name!r}, wanted {nearest(name, names)}")
+    return NetworkSettings(**settings)  # type: ignore[arg-type]  # it checks its values itself
 
 
 def degrade(
@@ -108,6 +153,65 @@ def desmooth(
     return by_model("desmooth", picture, model, strength, mask, engine, progress)
 
 
+def deblur(
+    picture: Picture,
+    model: str | Path | Weights | None = None,
+    *,
+    kernel: str | Path | np.ndarray[tuple[int, int], np.dtype[np.floating]] | None = None,
+    deconvolution: DeconvolutionSettings | None = None,
+    strength: float = 1.0,
+    mask: Picture | None = None,
+    engine: EngineSettings | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Take blur out of a picture: by a model, or by the kernel where it is known.
+
+    Parameters
+    ----------
+    picture
+        What :func:`restauro.read` gave.
+    model
+        See :func:`desmooth`; ``"deblur-general"`` where neither a model nor a kernel is given.
+    kernel
+        What a point of light became: an array [kh, kw], or a path as
+        :func:`restauro.degrade.kernel_files.read_kernel` takes it.
+    deconvolution
+        How to use the kernel, see :class:`restauro.restore.deconvolve.DeconvolutionSettings`.
+    strength, mask
+        See :func:`smooth`.
+    engine
+        Device, precision, memory limit, tiles of the model.
+    progress
+        Called with (tiles or colours done, of how many).
+
+    Returns
+    -------
+    Restored or Failed
+        As :func:`desmooth`; a picture smaller than the kernel is ``Failed``.
+
+    Raises
+    ------
+    ModelError, UsageError
+        As :func:`desmooth`; a kernel that is none; a model and a kernel, or settings without a kernel.
+
+    Examples
+    --------
+    >>> from restauro.picture import from_array
+    >>> p = from_array(np.full((9, 9, 3), 0.25, np.float32))
+    >>> deblur(p, kernel=np.ones((1, 5))).evidence.model
+    'wiener balance=0.01'
+    """
+    if kernel is None:
+        if deconvolution is not None:
+            raise UsageError("deblur: found settings of deconvolution without a kernel, wanted both; name the kernel")
+        return by_model("deblur", picture, model or "deblur-general", strength, mask, engine, progress)
+    if model is not None:
+        raise UsageError("deblur: found a model and a kernel, wanted one of them; leave the other out")
+    from restauro.restore.deconvolve import by_kernel
+
+    return by_kernel(picture, kernel, deconvolution, strength, _weights(mask), progress)
+
+
 def by_model(
     verb: str,
     picture: Picture,
@@ -116,24 +220,36 @@ def by_model(
     mask: Picture | None = None,
     engine: EngineSettings | None = None,
     progress: Progress | None = None,
+    *,
+    settings: NetworkSettings | None = None,
 ) -> Outcome:
     """Run a model that maps a picture to a picture: what the verbs with a model have in common.
 
     Parameters and errors as :func:`desmooth`; ``verb`` is what a model of :data:`restauro.models.MODELS` must be for
-    (a local file is taken at its word).
+    (a local file is taken at its word). The network runs in its quick form (:func:`restauro.models.for_use`).
     """
     weights = model if isinstance(model, Weights) else find(model)
     spec = MODELS.get(weights.name)
     if spec is not None and spec.verb != verb:
         raise UsageError(f"{verb}: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for {verb!r}")
     began = time.perf_counter()
-    net = _network(weights.path, weights.sha256)
+    net = _network(weights.name if weights.record else str(weights.path), weights.sha256)
+    area, name = _weights(mask), picture.source.name
+    if area is not None:
+        check_mask(area, picture.pixels)
+    asked = ask(net, facts_of(net), strength, area, settings or NetworkSettings())
     try:
         made = run(
-            net, facts_of(net), picture.pixels, engine or EngineSettings(), progress=progress, name=picture.source.name
+            asked.net,
+            asked.facts,
+            picture.pixels,
+            engine or EngineSettings(),
+            alpha=asked.alpha_map,
+            progress=progress,
+            name=name,
         )
     except EngineError as error:
-        return Failed(picture.source.name, str(error))
+        return Failed(name, str(error))
     evidence = Evidence(
         model=weights.name,
         weights_sha256=weights.sha256,
@@ -143,17 +259,16 @@ def by_model(
         seconds=time.perf_counter() - began,
         notes=made.notes,
     )
-    pixels = blend(picture.pixels, made.pixels, strength, _weights(mask))
-    return Restored(picture.with_pixels(pixels), evidence)
+    return Restored(picture.with_pixels(asked.take(picture.pixels, made.pixels)), evidence)
 
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 @lru_cache(maxsize=2)
-def _network(path: Path, sha256: str) -> torch.nn.Module:
+def _network(name: str, sha256: str) -> torch.nn.Module:
     """Load once, not once per picture; the hash in the key notices a file that was replaced meanwhile."""
-    return load(path)
+    return for_use(load(name))
 
 
 def _weights(mask: Picture | None) -> Array | None:

@@ -98,12 +98,12 @@ def smooth_tensor(x: Tensor, method: str, settings: Mapping[str, Setting]) -> Te
     restauro.errors.UsageError: guided: found setting 'radius', wanted 'radius_px' perhaps (of radius_px, eps)
     """
     if method not in METHODS:
-        raise UsageError(f"method: found {method!r}, wanted {_nearest(method, METHODS)}")
+        raise UsageError(f"method: found {method!r}, wanted {nearest(method, METHODS)}")
     entry = METHODS[method]
     kinds = {field.name: field.type for field in fields(entry.settings)}
     for name, value in settings.items():
         if name not in kinds:
-            raise UsageError(f"{method}: found setting {name!r}, wanted {_nearest(name, kinds)}")
+            raise UsageError(f"{method}: found setting {name!r}, wanted {nearest(name, kinds)}")
         accepted, wanted = _ACCEPTED[kinds[name]]
         if isinstance(value, bool) or not isinstance(value, accepted):
             raise SettingError(name, value, wanted)
@@ -117,7 +117,12 @@ _ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def _nearest(found: str, known: Iterable[str]) -> str:
+def nearest(found: str, known: Iterable[str]) -> str:
+    """Name the nearest known word and all of them, or all of them.
+
+    >>> nearest("rtw", ["l0", "rtv"])
+    "'rtv' perhaps (of l0, rtv)"
+    """
     names = list(known)
     close = difflib.get_close_matches(found, names, n=1)
     return f"{close[0]!r} perhaps (of {', '.join(names)})" if close else f"one of {', '.join(names)}"

@@ -25,8 +25,6 @@ import torch
 from scipy.ndimage import median_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
-from skimage.measure import label
-from skimage.segmentation import slic
 from torch import Tensor
 
 from restauro.errors import SettingError
@@ -144,6 +142,9 @@ def _filter_once(picture: Floats, guide: Floats, settings: SGFSettings, rng: np.
 
 def superpixels(guide: Floats, radius_px: int, rng: np.random.Generator) -> Ints:
     """Connected superpixels [H, W], numbered from 0, of 1/3 to 1/2 of the window of that radius."""
+    from skimage.measure import label  # here: training machines have no scikit-image, and import this through degrade
+    from skimage.segmentation import slic
+
     h, w, channels = guide.shape
     size = rng.uniform(1 / 3, 1 / 2) * (2 * radius_px + 1) ** 2
     compactness = rng.uniform(10, 30)

@@ -30,6 +30,50 @@ class InstanceNorm(nn.Module):
         return torch.group_norm(x, x.shape[1], self.weight, self.bias, 1e-5)
 
 
+class QuickInstanceNorm(nn.Module):
+    """An :class:`InstanceNorm` for use on channels_last maps, without gradients: :func:`instance_norm`.
+
+    >>> norm, x = InstanceNorm(2, affine=True), torch.rand(1, 2, 8, 8)
+    >>> torch.allclose(QuickInstanceNorm(norm)(x), norm(x), atol=1e-6)
+    True
+    """
+
+    def __init__(self, norm: InstanceNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x [N, C, H, W]."""
+        y = instance_norm(x)
+        if self.weight is None or self.bias is None:
+            return y
+        return torch.addcmul(self.bias[:, None, None].to(y), y, self.weight[:, None, None].to(y))
+
+
+def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) of each channel of each picture, for channels_last maps.
+
+    Torch's group norm takes the variance of such maps as the mean square less the squared mean, in float32: 5e-4 off
+    where the mean is three deviations away. Here the mean is taken off first, and sums are over some pixels at a time:
+    1e-6. In bfloat16 that is lost anyway, and torch's is faster on all but small maps.
+    """
+    n, channels, height, width = x.shape
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.dtype != wide and height * width > 4096:
+        return torch.group_norm(x, channels, eps=eps)
+    pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels).to(wide)
+    pixels = pixels - _mean(pixels)
+    pixels *= torch.rsqrt(_mean(pixels, square=True) + eps)
+    return pixels.to(x.dtype).view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _mean(pixels: Tensor, square: bool = False, at_once: int = 1024) -> Tensor:
+    """Over the pixels of [N, pixels, C], to [N, 1, C], of so many sums."""
+    parts = pixels.split(at_once, 1)
+    sums = [(part * part if square else part).sum(1, keepdim=True) for part in parts]
+    return torch.stack(sums).sum(0) / pixels.shape[1]
+
+
 class Reflect(nn.Module):
     """Pad all four sides by reflection; where a side has too few pixels to reflect, by replication.
 

@@ -46,7 +46,7 @@ def fold(net: nn.Module) -> nn.Module:
                 if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
                     module[index] = fuse_conv_bn_eval(conv, norm, isinstance(conv, nn.ConvTranspose2d))
                     module[index + 1] = nn.Identity()
-    return net.requires_grad_(False)
+    return net.eval().requires_grad_(False)  # the new parts too
 
 
 def _settle(module: nn.Module) -> None:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from restauro.errors import ModelError
 
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+COUNT = "num_batches_tracked"
+"""Nothing is computed from it unless a norm's momentum is None."""
+STATISTICS = ("running_mean", "running_var", COUNT)
 """What old PyTorch stored for norms that do not use it."""
 SPECTRAL = {
     "weight_orig": "parametrizations.weight.original",
@@ -21,8 +23,9 @@ SPECTRAL = {
 def fit_published(state: Mapping[str, Tensor], net: nn.Module, name: str = "the weights") -> dict[str, Tensor]:
     """Select the tensors of a published state that make up `net`.
 
-    The prefix ``module.`` goes; running statistics go where the network has none; spectral norm is renamed where
-    the network has PyTorch's newer one. Everything else must be there and of the network's shape: published loaders
+    The prefix ``module.`` goes; running statistics go where the network has none; counts of batches, which PyTorch
+    did not store before 0.4.1, stay the network's own; spectral norm is renamed where the network has PyTorch's newer
+    one. Everything else must be there and of the network's shape: published loaders
     accept half a network in silence, this one does not.
 
     Parameters
@@ -58,6 +61,7 @@ def fit_published(state: Mapping[str, Tensor], net: nn.Module, name: str = "the 
     wanted = net.state_dict()
     given = {_renamed(key.removeprefix("module."), wanted): value for key, value in state.items()}
     given = {key: value for key, value in given.items() if key in wanted or key.rpartition(".")[2] not in STATISTICS}
+    given |= {key: value for key, value in wanted.items() if key.endswith(COUNT) and key not in given}
     faults = {
         "missing": [key for key in wanted if key not in given],
         "surplus": [key for key in given if key not in wanted],

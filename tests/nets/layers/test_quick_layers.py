@@ -1,0 +1,48 @@
+"""Layers for use: the same function as the ones for training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from restauro.nets.layers.any_size import InstanceNorm, QuickInstanceNorm, instance_norm
+from restauro.nets.layers.sft import SFT, QuickSFT
+
+
+def last(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 96)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_instance_norm_far_from_zero(size: tuple[int, int], affine: bool):
+    """Where torch's own loses digits: a mean of three deviations in channels_last."""
+    norm, x = InstanceNorm(6, affine).requires_grad_(False), last(2, 6, *size) + 3
+    if norm.weight is not None and norm.bias is not None:
+        norm.weight.copy_(torch.linspace(-1, 2, 6))
+        norm.bias.copy_(torch.linspace(0, 1, 6))
+    exact = InstanceNorm(6, affine).double()
+    exact.load_state_dict(norm.state_dict())
+    y = QuickInstanceNorm(norm)(x)
+    assert y.is_contiguous(memory_format=torch.channels_last) or size == (1, 1)
+    torch.testing.assert_close(y.double(), exact(x.double()), atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("side", [16, 80])  # small maps are widened, large ones are left to torch
+def test_instance_norm_in_bfloat16(side: int):
+    x = last(1, 4, side, side).bfloat16()
+    y = instance_norm(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), instance_norm(x.float()), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_sft_with_and_without_what_is_known(pooled: bool):
+    torch.manual_seed(0)
+    sft = SFT(8, hidden=4, pooled=pooled).requires_grad_(False)
+    quick, y, guide = QuickSFT.of(sft), torch.randn(2, 8, 6, 5), torch.rand(2, 3, 6, 5)
+    torch.testing.assert_close(quick(y, guide), sft(y, guide), atol=1e-6, rtol=0)
+    torch.testing.assert_close(quick(y, guide, quick.modulation(guide)), sft(y, guide), atol=1e-6, rtol=0)
