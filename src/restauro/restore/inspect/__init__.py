@@ -1,0 +1,1 @@
+"""Was this picture smoothed, by what, how strongly and where? Numbers of the pixels, a small classifier, a report."""
