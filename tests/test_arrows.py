@@ -3,7 +3,7 @@
 The picture that ``ARROWS`` spells out:
 
     cli, web -> batch -> restore, metrics, train -> models -> nets, smooth, degrade -> (torch)
-    leaves, open to all: picture (with codecs), errors, facts
+    leaves, open to all: picture and labels (with codecs), errors, facts, sheet
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "restauro"
 MAX_LINES = 450
 
-LEAVES = {"picture", "codecs", "errors", "facts"}
+LEAVES = {"picture", "codecs", "errors", "facts", "labels", "sheet"}
 BOTTOM = {"nets", "smooth", "degrade"}
 BELOW_RESTORE = LEAVES | BOTTOM | {"models", "weights"}
 
@@ -34,6 +34,8 @@ ARROWS: dict[str, set[str]] = {
     "facts": {"errors"},
     "codecs": {"errors"},
     "picture": {"codecs", "errors"},
+    "sheet": {"errors"},
+    "labels": {"codecs", "errors"},
     "weights": {"errors"},
     "nets": {"errors", "facts"},
     "smooth": {"errors", "facts"},

@@ -1,29 +1,31 @@
-"""Ship a trained network: score it, copy its weights into the package, and write its entry of the manifest.
+"""Ship a trained network: score it, put its weights into the package, and write its entry of the manifest.
 
     .venv/bin/python tools/build_weights.py runs/NAME/NAME.safetensors --root FOLDER
 
-writes src/restauro/weights/NAME.safetensors, its entry in src/restauro/weights/manifest.toml, and the score tables
-results/NAME.md and results/NAME.<set>.json. FOLDER is what the recipe's picture sets are relative to.
+writes src/restauro/weights/NAME.safetensors, which carries its scores in its metadata, its entry in
+src/restauro/weights/manifest.toml, and the score tables results/NAME.md and results/NAME.<set>.json. FOLDER is what the
+recipe's picture sets are relative to.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from restauro.metrics.report import json_text, markdown
-from restauro.metrics.table import IDENTITY, Table
-from restauro.models import facts_of, find, load
+from restauro.metrics.table import Table
+from restauro.models import facts_of, find, load, save_weights
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import Recipe
-from restauro.train.validate import score_table, validation_sets, whole_picture
+from restauro.train.validate import score_rows, score_table, validation_sets, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = REPOSITORY / "src" / "restauro" / "weights"
 MANIFEST = SHIPPED / "manifest.toml"
+RESULTS = REPOSITORY / "results"
 LIMIT = 15 * 2**20
 
 
@@ -40,50 +42,40 @@ def main() -> None:
     recipe = Recipe.model_validate_json(found.metadata["recipe"])
     net = load(found)
     command = f"restauro evaluate --model {name} --recipe recipes/{name}.toml"
-    about = {
-        "command": command,
-        "weights sha256": found.sha256,
-        "training data sha256": found.metadata["data_sha256"],
-    }
-    tables = {}
-    for one in validation_sets(recipe, arguments.root, cache_folder()):
-        tables[one.name] = score_table(one, {name: whole_picture(net, facts_of(net))}, about)
-        (REPOSITORY / "results" / f"{name}.{one.name}.json").write_text(json_text(tables[one.name]) + "\n")
+    sets = validation_sets(recipe, arguments.root, cache_folder())
+    restore = whole_picture(net, facts_of(net))
+    tables = {one.name: score_table(one, {name: restore}, {"command": command}) for one in sets}
+    scores = [{**row, "command": command} for row in score_rows(tables, name)]
+    notes = {key: value for key, value in found.metadata.items() if key not in ("format", "architecture", "options")}
+    target = SHIPPED / f"{name}.safetensors"
+    save_weights(net, target, found.architecture, found.options, {**notes, "scores": json.dumps(scores)})
+    shipped = find(target)
+    about = {"weights sha256": shipped.sha256, "training data sha256": found.metadata["data_sha256"]}
+    tables = {one: replace(table, about={**table.about, **about}) for one, table in tables.items()}
+    for one, table in tables.items():
+        (RESULTS / f"{name}.{one}.json").write_text(json_text(table) + "\n", encoding="utf-8")
     write_results(name, recipe, tables)
     entry = {
-        "file": f"{name}.safetensors",
-        "bytes": found.bytes,
-        "sha256": found.sha256,
+        "file": target.name,
+        "bytes": shipped.bytes,
+        "sha256": shipped.sha256,
         "parameters": sum(p.numel() for p in net.parameters()),
         "recipe": f"recipes/{name}.toml",
         "iterations": int(found.metadata["iterations"]),
         "data": ", ".join(spec.name for spec in recipe.data.train),
         "data_sha256": found.metadata["data_sha256"],
         "terms": recipe.terms,
-        "scores": [row for one, table in tables.items() for row in scores(one, name, table, command)],
+        "scores": scores,
     }
-    shutil.copyfile(arguments.weights, SHIPPED / f"{name}.safetensors")
     write_manifest(name, entry)
-    print(f"{name}: {found.bytes / 2**20:.1f} MiB, sha256 {found.sha256}")
-
-
-def scores(one: str, name: str, table: Table, command: str) -> list[dict[str, object]]:
-    """The score lines of one validation set: mean, and gain over the identity with its interval."""
-    lines: list[dict[str, object]] = []
-    for column in table.columns:
-        mean, gain = table.interval(name, column.name), table.gain(name, column.name, IDENTITY)
-        if mean is not None and gain is not None:
-            numbers = {"mean": mean.mean, "gain": gain.mean, "low": gain.low, "high": gain.high}
-            rounded = {key: round(value, 4) for key, value in numbers.items()}
-            lines.append({"set": one, "metric": column.name, **rounded, "pictures": mean.count, "command": command})
-    return lines
+    print(f"{name}: {shipped.bytes / 2**20:.1f} MiB, sha256 {shipped.sha256}")
 
 
 def write_results(name: str, recipe: Recipe, tables: dict[str, Table]) -> None:
     """results/NAME.md: what it is, then a table per validation set."""
     parts = [f"# {name}\n\n{recipe.summary[0].upper()}{recipe.summary[1:]}.\n"]
     parts += [f"## {one}\n\n{markdown(table)}\n" for one, table in tables.items()]
-    (REPOSITORY / "results" / f"{name}.md").write_text("\n".join(parts), encoding="utf-8")
+    (RESULTS / f"{name}.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def write_manifest(name: str, entry: dict[str, object]) -> None:

@@ -5,9 +5,9 @@
 
 Each recipe trains in RUNS/NAME, from its checkpoint where there is one, with what minutes are left; the next one
 follows when it is finished or cannot go on. OUT gets, for each finished recipe, NAME.safetensors in parts of at most
-15 MiB with its log, plot and last sheet; with --checkpoints also the checkpoint of each unfinished one. report.json
-and report.md say what was done, on what, and the SHA-256 of every whole file; --join puts parts together again
-and checks them. Needs torch, numpy, scipy, numba, Pillow, safetensors, pydantic and pyvips, and nothing else.
+15 MiB with its log, plot, scores and last sheet; with --checkpoints also the checkpoint of each unfinished one.
+report.json and report.md say what was done, on what, and the SHA-256 of every whole file; --join puts parts together
+again and checks them. Needs torch, numpy, scipy, numba, Pillow, safetensors, pydantic and pyvips, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from restauro.errors import RestauroError
+from restauro.models import find
 from restauro.train.loop import Progress, train
 from restauro.train.recipe import read_recipe
 
@@ -72,7 +73,12 @@ def work(recipes: list[Path], root: Path, minutes: float, runs: Path, overrides:
 
             def note(now: Progress, entry: dict = entry) -> None:
                 terms = {name: round(value, 6) for name, value in now.terms.items()}
-                entry |= {"iterations": now.iteration, "per_second": round(now.per_second, 2), "terms": terms}
+                entry |= {
+                    "iterations": now.iteration,
+                    "of": now.of,
+                    "per_second": round(now.per_second, 2),
+                    "terms": terms,
+                }
 
             print(f"{recipe.name}: {left:.0f} minutes at most", file=sys.stderr, flush=True)
             run = runs / recipe.name
@@ -81,7 +87,11 @@ def work(recipes: list[Path], root: Path, minutes: float, runs: Path, overrides:
                 made = train(recipe, root=root, run=run, resume=True, minutes=left, on_progress=note)
                 entry["state"] = "done" if made else "stopped"
             else:
-                entry |= {"state": "done before", "iterations": recipe.iterations}
+                entry["state"] = "done before"
+            if finished.exists():
+                said = find(finished).metadata
+                entry["iterations"] = entry["of"] = int(said["iterations"])
+                entry["scores"] = json.loads(said.get("scores", "[]"))
         except RestauroError as error:
             entry |= {"state": "failed", "why": str(error)}
         except torch.OutOfMemoryError as error:
@@ -104,7 +114,8 @@ def hand_over(entry: dict, run: Path, out: Path, checkpoints: bool) -> None:
         whole.append(run / "checkpoint.pt")
     entry["files"] = [split(path, out / entry["name"]) for path in whole if path.exists()]
     sheets = sorted((run / "samples").glob("*.png"))[-1:]
-    for path in (run / "log.jsonl", run / "losses.png", *sheets):
+    scores = sorted(run.glob("scores.*"))
+    for path in (run / "log.jsonl", run / "losses.png", *sheets, *scores):
         if path.exists():
             (out / entry["name"]).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out / entry["name"] / path.name)

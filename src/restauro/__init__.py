@@ -26,7 +26,11 @@ _WHERE = {
     "MODELS": "models",
     "smooth": "restore.verbs",
     "desmooth": "restore.verbs",
+    "deblur": "restore.verbs",
     "degrade": "restore.verbs",
+    "inspect": "restore.inspect.report",
+    "renovate": "restore.renovate",
+    "translate": "restore.translate",
     "Restored": "restore.outcome",
     "Skipped": "restore.outcome",
     "Failed": "restore.outcome",
@@ -44,9 +48,13 @@ if TYPE_CHECKING:
     from restauro.picture import encode as encode
     from restauro.picture import read as read
     from restauro.picture import write as write
+    from restauro.restore.inspect.report import inspect as inspect
     from restauro.restore.outcome import Failed as Failed
     from restauro.restore.outcome import Restored as Restored
     from restauro.restore.outcome import Skipped as Skipped
+    from restauro.restore.renovate import renovate as renovate
+    from restauro.restore.translate import translate as translate
+    from restauro.restore.verbs import deblur as deblur
     from restauro.restore.verbs import degrade as degrade
     from restauro.restore.verbs import desmooth as desmooth
     from restauro.restore.verbs import smooth as smooth

@@ -37,14 +37,30 @@ def _generate(spec: PictureSet, root: Path, side: int, turn: int) -> None:
         listed.write_text(earlier + "".join(f"{name}\n" for name in names))
 
 
+def _label(recipe: Recipe, spec: PictureSet, root: Path) -> None:
+    """A map of every class for each picture of a set, and the class list."""
+    assert recipe.labels
+    assert spec.labels
+    count = int(recipe.model.options["classes"])
+    listed = root / recipe.labels.classes
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("id,name\n" + "".join(f"{k},class {k}\n" for k in range(count)))
+    for path in sorted((root / spec.folder).iterdir()):
+        with Image.open(path) as picture:
+            ids = np.resize(np.arange(count, dtype=np.uint8).repeat(5), picture.size[::-1])
+        target = root / spec.labels / f"{path.stem}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(ids).save(target)
+
+
 def _overrides(recipe: Recipe, tmp_path: Path) -> tuple[str, ...]:
     changes = ["iterations=2", "batch=2", "accumulate=1"]
     try:
         there = (features_folder() / SQUEEZENET11_FILE).is_file()
     except ModelError:
         there = False
-    if recipe.loss.features and not there:
-        changes.append("loss.features=0")  # its weights are other people's, and not in every clone
+    if not there:  # these weights are other people's, and not in every clone
+        changes += [f"loss.{term}=0" for term in ("features", "lpips") if getattr(recipe.loss, term)]
     if recipe.start:
         start = tmp_path / "start.safetensors"
         model = recipe.model
@@ -59,6 +75,8 @@ def test_it_trains(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     recipe = read_recipe(path)
     for turn, spec in enumerate((*recipe.data.train, *recipe.data.validation)):
         _generate(spec, tmp_path / "root", recipe.patch_px * min(spec.shrink), turn)
+        if recipe.labels:
+            _label(recipe, spec, tmp_path / "root")
     made = train(read_recipe(path, _overrides(recipe, tmp_path)), root=tmp_path / "root", run=tmp_path / "run")
     assert made
     assert find(made).metadata["iterations"] == "2"

@@ -17,8 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
+from restauro.cli.models import _card, _readable
 from restauro.degrade.laws import degrade_tensor
-from restauro.errors import DataError
+from restauro.errors import DataError, UsageError
+from restauro.models import find, load
 from restauro.train.data import Share, batches, load_pairs, to_tensor
 from restauro.train.folder import RunFolder, sample_crops
 from restauro.train.loop import Progress, Training, train
@@ -36,6 +38,8 @@ def test_folder_holds_log_plot_and_sheet(root: Path, tmp_path: Path):
         "log.jsonl",
         "losses.png",
         "samples",
+        "scores.md",
+        "scores.v.json",
         made.name,
     ]
     assert [now.iteration for now in seen] == [1, 2, 3, 4, 5, 6]
@@ -45,6 +49,50 @@ def test_folder_holds_log_plot_and_sheet(root: Path, tmp_path: Path):
     truth = np.asarray(Image.open(root / "pictures" / "3.png"))
     assert np.array_equal(sheet[24:88, 152:], truth)
     assert not np.array_equal(sheet[24:88, :64], truth)
+
+
+def test_the_finished_weights_carry_the_scores_of_the_file_that_was_shipped(root: Path, tmp_path: Path):
+    made = train(tiny(), root=root, run=tmp_path / "run")
+    rows = json.loads(find(made).metadata["scores"])
+    assert {row["metric"] for row in rows} >= {"psnr:rgb", "ssim:gauss11,rgb,valid", "ciede2000:d65,mean"}
+    (row,) = [row for row in rows if row["metric"] == "psnr:rgb"]
+    recipe = tiny()
+    (pair,) = load_pairs(recipe.data.validation[0], root, recipe.degradation, tmp_path / "c").pairs
+    source, truth = (to_tensor(x[None]) for x in (pair.source, pair.truth))
+    with torch.no_grad():
+        restored = (load(made)(source).clamp(0, 1) * 255).round() / 255
+    levels = [-10 * float(torch.log10((x - truth).square().mean())) for x in (restored, source)]
+    assert row["mean"] == pytest.approx(levels[0], abs=1e-3)
+    assert row["gain"] == pytest.approx(levels[0] - levels[1], abs=1e-3)
+    assert (row["set"], row["pictures"]) == ("v", 1)
+    assert "| tiny |" in (tmp_path / "run" / "scores.md").read_text()
+    card = _card(find(made))
+    assert card["scores"] == rows
+    assert "v, psnr:rgb:" in _readable(card)
+    alone = tiny(data={"train": [{"name": "t", "folder": "pictures"}]}, iterations=1)
+    assert "scores" not in find(train(alone, root=root, run=tmp_path / "alone")).metadata
+
+
+def test_tensorboard_gets_scalars_and_sheets(root: Path, tmp_path: Path):
+    pytest.importorskip("tensorboard", reason="needs the extra: pip install 'restauro[tensorboard]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny(), root=root, run=tmp_path / "run", tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    (scalar,) = events.Scalars("l1")
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert (scalar.step, scalar.value) == (6, pytest.approx(last["l1"]))
+    (image,) = events.Images("samples")
+    assert (image.width, image.height) == (3 * 64 + 2 * 12, 24 + 64 + 12)
+
+
+def test_without_tensorboard_the_option_is_refused_before_anything_else(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"pip install 'restauro\[tensorboard\]'"):
+        train(tiny(), root=root, run=tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_log_drops_what_the_checkpoint_does_not_know(tmp_path: Path):
@@ -126,7 +174,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(root: Path, tm
     train(tiny(batch=4, **flat), root=root, run=tmp_path / "one")
     stepped = _three_steps(4, Share()).capture("")
     for process in both:
-        _, said = process.communicate(timeout=240)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     trained, in_two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
     _alike(in_two["net"], trained["net"])

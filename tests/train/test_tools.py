@@ -1,4 +1,4 @@
-"""The training queue and the throughput benchmark, on recipes that take a second."""
+"""The training queue, shipping, and the throughput benchmark, on recipes that take a second."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
+from restauro.models import find, load
+from restauro.train.loop import train
+from restauro.train.recipe import read_recipe
 from tests.train.small import TINY
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def queue() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_queue", REPOSITORY / "tools" / "train_queue.py")
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def queue() -> ModuleType:
+    return _tool("train_queue")
 
 
 @pytest.fixture
@@ -102,13 +111,40 @@ def test_queue_trains_without_packages_that_a_training_machine_lacks(recipe: Pat
     assert "| tiny | done | 6 of 6 |" in done.stdout
 
 
-def test_benchmark_times_both_precisions(recipe: Path, tmp_path: Path):
-    from benchmarks.training import main
+def test_shipped_weights_carry_their_scores(recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = train(read_recipe(recipe), root=root, run=tmp_path / "run")
+    build = _tool("build_weights")
+    for name in ("SHIPPED", "RESULTS"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(build, name, tmp_path / name)
+    monkeypatch.setattr(build, "MANIFEST", tmp_path / "manifest.toml")
+    monkeypatch.setattr(sys, "argv", ["build_weights.py", str(made), "--root", str(root)])
+    build.main()
+    shipped, before = find(tmp_path / "SHIPPED" / "tiny.safetensors"), find(made)
+    entry = tomllib.loads((tmp_path / "manifest.toml").read_text())["tiny"]
+    assert (entry["sha256"], entry["bytes"]) == (shipped.sha256, shipped.bytes)
+    scores = json.loads(shipped.metadata["scores"])
+    assert entry["scores"] == scores
+    assert scores[0]["command"] == "restauro evaluate --model tiny --recipe recipes/tiny.toml"
+    assert [{k: v for k, v in row.items() if k != "command"} for row in scores] == json.loads(before.metadata["scores"])
+    ours, theirs = load(shipped).state_dict(), load(before).state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+    assert {k: v for k, v in shipped.metadata.items() if k != "scores"} == {
+        k: v for k, v in before.metadata.items() if k != "scores"
+    }
+    assert shipped.sha256 in (tmp_path / "RESULTS" / "tiny.md").read_text()
 
-    main([str(recipe), "--date", "2026-11-20", "--rounds", "1", "--threads", "1", "--out", str(tmp_path)])
-    (row,) = json.loads((tmp_path / "training.json").read_text())["rows"]
-    assert set(row["seconds"]) == {"float32", "bfloat16"}
-    assert row["ratio"]["median"] == pytest.approx(
-        row["seconds"]["float32"]["median"] / row["seconds"]["bfloat16"]["median"]
-    )
+
+def test_benchmark_times_both_precisions(recipe: Path, tmp_path: Path):
+    from benchmarks.run import main
+
+    words = ["training", "--date", "2026-11-20", "--rounds", "1", "--threads", "1", "--out", str(tmp_path)]
+    main([*words, "--recipes", str(recipe)])
+    (case,) = json.loads((tmp_path / "training.json").read_text())["cases"]
+    medians = {name: spread["median"] for name, spread in case["seconds"].items()}
+    assert set(medians) == {"float32", "bfloat16"}
+    (ratio,) = case["ratios"].values()
+    assert ratio["median"] == pytest.approx(medians["float32"] / medians["bfloat16"])
+    assert case["notes"]["bfloat16, it/s"] == pytest.approx(1 / medians["bfloat16"])
+    assert case["notes"]["left out"] == "nothing"
     assert "| tiny |" in (tmp_path / "training.md").read_text()

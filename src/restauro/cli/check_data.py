@@ -19,8 +19,8 @@ def check_data(
 ) -> int:
     """Look at the pictures of a recipe before training: what is there, and what to change.
 
-    Prints a line for each picture set and one for each finding. The exit code is 1 where a finding keeps the recipe
-    from training, else 0.
+    Prints a line for each picture set, each label histogram and each finding. The exit code is 1 where a finding keeps
+    the recipe from training, else 0.
 
     Example:
 
@@ -45,6 +45,8 @@ def check_data(
         sizes = [f"{width}x{height}" for width, height in (one.smallest, one.median, one.largest)]
         described = f"{one.pictures} pictures, {one.mib:.1f} MiB, {sizes[0]} to {sizes[2]}, median {sizes[1]}"
         sys.stdout.write(f"{one.role} {one.name}: {described}\n")
+    for summary in report.labels:
+        sys.stdout.write(f"{summary}\n")
     for finding in report.findings:
         sys.stdout.write(f"{finding}\n")
     if not report.findings:

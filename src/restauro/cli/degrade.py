@@ -40,7 +40,8 @@ def degrade(
     Parameters
     ----------
     law
-        The degradation: l0, sr4, resize, mosaic16, noise, blur, jpeg or face-renovation.
+        The degradation: l0, smoother, smoothers-mixed, beautify, sr4, resize, mosaic16, noise, blur, jpeg,
+        face-renovation, motion-trajectory, blur-general, linear-blur, linear-blur-test or kernel-file.
     inputs
         Files, folders, globs, or - for stdin.
     set_

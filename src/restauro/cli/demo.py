@@ -13,8 +13,8 @@ from restauro.metrics.psnr import psnr
 from restauro.metrics.ssim import ssim
 from restauro.picture import from_array, write
 from restauro.restore.outcome import Restored
-from restauro.restore.sheet import Array, Panel, sheet
 from restauro.restore.verbs import desmooth, smooth
+from restauro.sheet import Array, Panel, comparison
 
 #: Where the detail of the comparison is cut out of the astronaut (top, left, height, width).
 FACE = (40, 160, 128, 128)
@@ -54,12 +54,12 @@ def demo(folder: str = "restauro-demo", *, model: str = "desmooth-general") -> i
         Panel(restored.pixels, f"restored by {outcome.evidence.model}", _score(restored.pixels, original.pixels)),
         Panel(original.pixels, "original, never shown to the program"),
     )
-    comparison = from_array(sheet(panels, FACE), name="comparison")
+    beside = from_array(comparison(panels, FACE), name="comparison")
     for name, picture in (
         ("original", original),
         ("smoothed", smoothed),
         ("restored", restored),
-        ("comparison", comparison),
+        ("comparison", beside),
     ):
         write(picture, target / f"{name}.png", force=True)
     for panel in panels[:2]:

@@ -19,10 +19,17 @@ from restauro.picture import Picture, encode, losses, read, write
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
 from restauro.restore.verbs import Progress
 
-Change = Callable[[Picture, Progress], Outcome]
+Opened = Callable[[str | bytes, int], Any]  # a path or bytes, and the most pixels allowed, to what Change takes
+Change = Callable[[Any, Progress], Outcome]
 
 
-def each_picture(inputs: Sequence[str], files: FileOptions, *, made: str, change: Change) -> int:
+def _picture(source: str | bytes, max_pixels: int) -> Picture:
+    return read(source, max_pixels=max_pixels)
+
+
+def each_picture(
+    inputs: Sequence[str], files: FileOptions, *, made: str, change: Change, opened: Opened = _picture
+) -> int:
     """Do every picture; a failure is reported and the rest go on.
 
     Returns
@@ -42,7 +49,7 @@ def each_picture(inputs: Sequence[str], files: FileOptions, *, made: str, change
     with _Bar(sum(not job.skip for job in jobs)) as bar:
         for job in jobs:
             began = time.perf_counter()
-            outcome = _one(job, files, change, bar)
+            outcome = _one(job, files, change, opened, bar)
             _report(job, outcome, time.perf_counter() - began, files, bar)
             done += isinstance(outcome, Restored)
             failed += isinstance(outcome, Failed)
@@ -58,14 +65,13 @@ def classical(name: str, make: Callable[[], Picture], *notes: str) -> Restored:
     return Restored(picture, Evidence(name, None, "cpu", "float32", 1, time.perf_counter() - began, notes))
 
 
-def _one(job: Job, files: FileOptions, change: Change, bar: _Bar) -> Outcome:
+def _one(job: Job, files: FileOptions, change: Change, opened: Opened, bar: _Bar) -> Outcome:
     if job.skip:
         return Skipped(job.source, job.skip)
     bar.begin(job.source)
     try:
         _refuse_own_input(job, files)
-        picture = read(_input(job), max_pixels=files.max_pixels)
-        outcome = change(picture, bar.tiles)
+        outcome = change(opened(_input(job), files.max_pixels), bar.tiles)
         if isinstance(outcome, Restored):
             lost = losses(outcome.picture, format=_format(job, files))
             _put(outcome.picture, job, files)

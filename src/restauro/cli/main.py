@@ -27,9 +27,17 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "smooth": ("restauro.cli.smooth:smooth", "remove texture, keep structure"),
     "desmooth": ("restauro.cli.desmooth:desmooth", "give a smoothed picture its detail back"),
+    "deblur": ("restauro.cli.deblur:deblur", "take blur out, by a model or by a known kernel"),
+    "translate": ("restauro.cli.translate:translate", "turn label maps into pictures"),
+    "renovate": ("restauro.cli.renovate:renovate", "renovate worn faces, in their pictures or aligned"),
+    "explain": ("restauro.cli.explain:explain", "draw what a network does to a picture, and what its layers do"),
     "degrade": (
         "restauro.cli.degrade:degrade",
         "make a picture worse by a known law, and write down what was done",
+    ),
+    "inspect": (
+        "restauro.cli.inspect:inspect",
+        "estimate whether a picture was smoothed: by what, how strongly, where",
     ),
     "models": ("restauro.cli.models:models", "list the models, or show one: facts, terms, scores"),
     "check-data": ("restauro.cli.check_data:check_data", "look at the pictures of a recipe before training"),

@@ -91,7 +91,7 @@ def _card(weights: Weights) -> dict[str, Any]:
         "iterations": weights.metadata.get("iterations"),
         "data": [one["name"] for one in recipe.get("data", {}).get("train", [])],
         "data_sha256": weights.metadata.get("data_sha256"),
-        "scores": weights.record.get("scores", []),
+        "scores": weights.record.get("scores") or json_module.loads(weights.metadata.get("scores", "[]")),
     }
 
 
@@ -110,9 +110,10 @@ def _readable(card: dict[str, Any]) -> str:
 
 
 def _score(score: dict[str, Any]) -> str:
+    interval = f" [{score['low']:+.4g}, {score['high']:+.4g}]" if "low" in score else ""
     return (
-        f"{score['set']}, {score['metric']}: {score['mean']:.4g}, gain over the input {score['gain']:+.4g} "
-        f"[{score['low']:+.4g}, {score['high']:+.4g}] on {score['pictures']} pictures; {score['command']}"
+        f"{score['set']}, {score['metric']}: {score['mean']:.4g}, gain over the input {score['gain']:+.4g}{interval} "
+        f"on {score['pictures']} pictures; {score.get('command', 'restauro train, at its end')}"
     )
 
 

@@ -26,11 +26,13 @@ def train(
     minutes: float | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     threads: int | None = None,
+    tensorboard: bool = False,
 ) -> int:
     """Train a network from a recipe and a folder of pictures.
 
     First looks at the pictures, as check-data does. The run's folder gets a log, a plot of the losses, sample sheets
-    and checkpoints. On several GPUs (or CPUs), where each process takes a batch of the recipe's size:
+    and checkpoints, and at the end the weights with what they reach on the validation pictures. On several GPUs (or
+    CPUs), where each process takes a batch of the recipe's size:
 
     torchrun --nproc-per-node 4 -m restauro.cli.main -- train RECIPE --root FOLDER
 
@@ -39,6 +41,8 @@ def train(
     restauro train recipes/desmooth-general.toml --root ~/pictures
 
     restauro train recipes/desmooth-general.toml --root ~/pictures --resume
+
+    restauro train mine.toml --root ~/pictures --set minutes=30 --set optimiser.lr=0.0003
 
     Parameters
     ----------
@@ -51,11 +55,13 @@ def train(
     resume
         Continue from the last checkpoint, to the same weights as an unbroken run.
     minutes
-        Stop after this time; --resume goes on from there.
+        Stop after this time; --resume goes on from there. To fit the schedule into a time: --set minutes=30.
     set_
         Change a value of the recipe, for example optimiser.lr=0.0003; may be given several times.
     threads
         Threads of torch on the CPU.
+    tensorboard
+        Write the log and the sheets for TensorBoard too (needs restauro[tensorboard]).
     """
     if root is None:
         raise UsageError("--root: found nothing, wanted the folder of the pictures; give it, or set RESTAURO_DATA")
@@ -73,6 +79,7 @@ def train(
             run=folder,
             resume=resume,
             minutes=minutes,
+            tensorboard=tensorboard,
             on_progress=_Ticker() if first else None,
             on_data=_tell_data if first else None,
         )
@@ -84,6 +91,8 @@ def train(
 def _tell_end(weights: Path | None, folder: Path) -> None:
     if weights:
         sys.stdout.write(f"{weights}\n")
+        if (folder / "scores.md").exists():
+            sys.stderr.write(f"what it reaches: {folder / 'scores.md'}\n")
     else:
         sys.stderr.write(f"{folder}: stopped after the minutes given; go on with --resume\n")
 
@@ -101,10 +110,31 @@ class _Ticker:
         if clock - self.said < self.every and not last:
             return
         self.said = clock
-        terms = " ".join(f"{name} {value:.4f}" for name, value in now.terms.items())
-        left = f"{now.seconds_left / 60:.0f} min left"
-        text = f"{now.iteration}/{now.of}  {now.per_second:.2f} it/s  {terms}  {left}"
+        text = progress_line(now)
         sys.stderr.write(f"\r\x1b[K{text}" if self.live and not last else f"{text}\n")
+
+
+def progress_line(now: Progress) -> str:
+    """What is done, how fast, the losses and the time left.
+
+    >>> progress_line(Progress(250, 1000, {"l1": 0.031}, 4.0))
+    '#####...............  250/1000  4.00 it/s  l1 0.0310  3:08 left'
+    >>> progress_line(Progress(250, 1000, {"l1": 0.031}, 4.0, seconds_given=59.0))
+    '#####...............  250/1000  4.00 it/s  l1 0.0310  0:59 until it stops'
+    """
+    terms = " ".join(f"{name} {value:.4f}" for name, value in now.terms.items())
+    filled = 20 * now.iteration // now.of
+    bar = "#" * filled + "." * (20 - filled)
+    left = f"{_clock(now.seconds_left)} left"
+    if now.seconds_given is not None and now.seconds_given < now.seconds_left:
+        left = f"{_clock(now.seconds_given)} until it stops"
+    return f"{bar}  {now.iteration}/{now.of}  {now.per_second:.2f} it/s  {terms}  {left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _tell_data(name: str, done: int, of: int) -> None:

@@ -30,6 +30,14 @@ from restauro.train.recipe import AdversarialSection, CriticSection
 class Critic(nn.Module):
     """Any critic of a recipe behind one face: a picture beside its input in, features of each scale out.
 
+    Parameters
+    ----------
+    section
+        Of the recipe.
+    semantic
+        Channels of the input where it is a label map (classes and borders), which ``spade`` and ``pix2pixhd`` can
+        read; 0 where it is a picture.
+
     Examples
     --------
     >>> critic = Critic(CriticSection(width=4))
@@ -38,10 +46,11 @@ class Critic(nn.Module):
     (1, torch.Size([2, 1, 6, 6]))
     """
 
-    def __init__(self, section: CriticSection) -> None:
+    def __init__(self, section: CriticSection, semantic: int = 0) -> None:
         super().__init__()
         self.conditional = section.conditional
-        pictures = 2 if section.conditional else 1
+        self.semantic = semantic if section.conditional else 0
+        pictures = 2 if section.conditional and not semantic else 1
         self.net: nn.Module
         match section.architecture:
             case "patchgan":
@@ -49,12 +58,15 @@ class Critic(nn.Module):
             case "deblurgan":
                 self.net = DeblurCritic(pictures, section.width)
             case "spade":
-                self.net = SpadeCritic(0, pictures, section.width)
+                self.net = SpadeCritic(self.semantic, pictures, section.width)
             case "pix2pixhd":
-                self.net = Pix2PixHDCritic(0, pictures, section.width)
+                self.net = Pix2PixHDCritic(self.semantic, pictures, section.width)
 
     def forward(self, picture: Tensor, source: Tensor) -> Features:
-        """Judge picture [N, 3, H, W], 0..1, made from source [N, 3, H, W]: per scale its features, logits last."""
+        """Judge picture [N, 3, H, W], 0..1, made from source [N, C, H, W]: per scale its features, logits last."""
+        if self.semantic:
+            seen: Features = self.net(picture, source)
+            return seen
         x = torch.cat([source, picture], dim=1) if self.conditional else picture
         if isinstance(self.net, PatchCritic):
             return [_walk(self.net.layers, 2 * x - 1)]

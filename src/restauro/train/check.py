@@ -17,22 +17,14 @@ import torch
 from restauro.degrade.laws import degrade_tensor
 from restauro.errors import DataError, RestauroError
 from restauro.picture import read
+from restauro.train.check_labels import LabelCheck, LabelSummary, check_classes, check_list
 from restauro.train.data import listed_names, partners
+from restauro.train.findings import Finding
+from restauro.train.labels import LabelReader
 from restauro.train.recipe import PictureSet, Recipe
 
 Told = Callable[[str, int, int], None]
 Size = tuple[int, int]  # width, height
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about the data; an ``error`` keeps the recipe from training."""
-
-    error: bool
-    text: str
-
-    def __str__(self) -> str:
-        return f"{'error' if self.error else 'warning'}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -50,10 +42,11 @@ class SetSummary:
 
 @dataclass(frozen=True)
 class Report:
-    """All sets and findings of a recipe."""
+    """All sets and findings of a recipe; ``labels`` are the label histograms of sets that have label maps."""
 
     sets: tuple[SetSummary, ...]
     findings: tuple[Finding, ...]
+    labels: tuple[LabelSummary, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -91,18 +84,29 @@ def check_data(recipe: Recipe, root: Path, progress: Told | None = None) -> Repo
     -------
     Report
         Counts and sizes of each set; findings about missing and unreadable files, unmatched pairs, pictures that are
-        too small, duplicates within and across the splits (by decoded pixels), and a law that cannot run. Costs one
-        decoding of every picture.
+        too small, duplicates within and across the splits (by decoded pixels), and a law that cannot run. Of label
+        maps: missing ones, other sizes than their pictures, ids that no class has, classes that never occur, a network
+        for other classes. Costs one decoding of every picture.
     """
     findings = _check_law(recipe)
+    findings += check_list(recipe, root)
+    if recipe.labels and findings:
+        return Report((), tuple(findings))  # without a class list there is nothing to read maps by
     sets: list[SetSummary] = []
+    labels: list[LabelSummary] = []
     trained: dict[str, str] = {}
     for spec in recipe.data.train:
         seen = _check_set(spec, root, "train", sets, findings, progress)
-        _check_sizes(spec, seen, recipe.patch_px, findings)
+        if recipe.labels:
+            labels.append(_check_labels(spec, recipe, root, "train", seen, findings))
+        else:
+            _check_sizes(spec, seen, recipe.patch_px, findings)  # those with labels are padded
         _check_twins(spec, seen, trained, findings)
     for spec in recipe.data.validation:
-        for picture in _check_set(spec, root, "validation", sets, findings, progress):
+        seen = _check_set(spec, root, "validation", sets, findings, progress)
+        if recipe.labels:
+            labels.append(_check_labels(spec, recipe, root, "validation", seen, findings))
+        for picture in seen:
             twin = trained.get(picture.pixels_sha256)
             if twin is not None:
                 text = f"validation picture {picture.name!r} is training picture {twin!r}; remove it from one list"
@@ -110,11 +114,13 @@ def check_data(recipe: Recipe, root: Path, progress: Told | None = None) -> Repo
     if not recipe.data.validation:
         text = f"{recipe.name}: no validation set, so nothing is scored or shown; add [[data.validation]]"
         findings.append(Finding(False, text))
-    return Report(tuple(sets), tuple(findings))
+    if recipe.labels:
+        findings += check_classes(recipe, root, labels)
+    return Report(tuple(sets), tuple(findings), tuple(labels))
 
 
 def _check_law(recipe: Recipe) -> list[Finding]:
-    if all(spec.inputs for spec in (*recipe.data.train, *recipe.data.validation)):
+    if recipe.labels or all(spec.inputs for spec in (*recipe.data.train, *recipe.data.validation)):
         return []
     try:
         degrade_tensor(torch.full((1, 3, 64, 64), 0.5), recipe.degradation.law, recipe.degradation.settings)
@@ -140,6 +146,9 @@ def _check_set(
     if twice:
         text = f"{spec.list}: {twice} names stand there more than once; remove the repetitions"
         findings.append(Finding(False, text))
+    if spec.expected is not None and len(names) != spec.expected:
+        text = f"set {spec.name!r}: found {len(names)} pictures, expected {spec.expected}; complete {folder}, or go on"
+        findings.append(Finding(False, text))
     inputs = partners(spec, root) if spec.inputs else None
     seen = []
     for index, name in enumerate(names):
@@ -156,6 +165,17 @@ def _check_set(
     if seen:
         sets.append(_summary(role, spec.name, seen))
     return seen
+
+
+def _check_labels(
+    spec: PictureSet, recipe: Recipe, root: Path, role: str, seen: list[_Seen], findings: list[Finding]
+) -> LabelSummary:
+    assert recipe.labels is not None
+    check = LabelCheck(spec, LabelReader(spec, recipe.labels, root), role)
+    for picture in seen:
+        check.look(picture.name, picture.size)
+    findings += check.findings([picture.name for picture in seen])
+    return check.summary()
 
 
 def _look(path: Path, name: str, findings: list[Finding]) -> _Seen | None:

@@ -25,19 +25,33 @@ from restauro.degrade.laws import degrade_tensor
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
 from restauro.picture import read
-from restauro.train.recipe import DegradationSection, PictureSet, Recipe
+from restauro.train.labels import LabelReader, Planes
+from restauro.train.recipe import DegradationSection, LabelSection, PictureSet, Recipe
 
 Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One input with its truth, both uint8 [H, W, 3]; ``file_sha256`` is of the file that the truth came from."""
+    """One input with its truth, both uint8 [H, W, 3]; ``file_sha256`` is of the file that the truth came from.
+
+    With ``planes`` the source is a label map, [H, W, 1] or [H, W, 2] (see :mod:`restauro.train.labels`), whose file
+    the hash covers too.
+    """
 
     name: str
     file_sha256: str
     source: Bytes3
     truth: Bytes3
+    planes: Planes | None = None
+
+    def given(self) -> Tensor:
+        """What a network sees: float32 [1, C, H, W]."""
+        return network_input(self.source[None], self.planes)
+
+    def shown(self) -> Bytes3:
+        """The source as a picture."""
+        return self.source if self.planes is None else self.planes.painted(self.source)
 
 
 @dataclass(frozen=True)
@@ -90,12 +104,21 @@ def listed_names(spec: PictureSet, root: Path) -> list[str]:
                 f"{lines}: found no such file, wanted the list of picture set {spec.name!r}; write one name per line, "
                 "or take 'list' out of the recipe"
             )
-        names = [line for line in lines.read_text(encoding="utf-8").splitlines() if line]
+        names = _with_suffixes(folder, [line for line in lines.read_text(encoding="utf-8").splitlines() if line])
     if spec.only:
         names = [name for name in names if any(fnmatch(name, glob) for glob in spec.only)]
     if not names:
         raise DataError(f"{folder}: no picture is left in set {spec.name!r}; see its list and its 'only'")
     return names
+
+
+def _with_suffixes(folder: Path, names: list[str]) -> list[str]:
+    """Listed names as files are called; those that no file goes by, as they are."""
+    if all((folder / name).is_file() for name in names):
+        return names
+    files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    whole = {path.with_suffix("").as_posix(): path.as_posix() for path in files}
+    return [name if (folder / name).is_file() else whole.get(name, name) for name in names]
 
 
 def partners(spec: PictureSet, root: Path) -> dict[str, Path]:
@@ -130,22 +153,27 @@ def load_pairs(
     *,
     minimum_px: int = 1,
     fresh: bool = False,
+    labels: LabelSection | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PairSet:
     """Decode and degrade a picture set; pictures with a side under ``minimum_px`` are left out.
 
     Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick; a
     law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`. A
-    paired set reads its inputs and needs no law.
+    paired set reads its inputs and needs no law, nor does one of label maps, which are described by ``labels``; its
+    small pictures are padded.
     """
     paths = find_pictures(spec, root)
     inputs = partners(spec, root) if spec.inputs else {}
+    reader = LabelReader(spec, labels, root) if labels else None
     pairs = []
     for index, path in enumerate(paths):
         data = path.read_bytes()
         pixels, file_sha256 = read(data).rgb(), hashlib.sha256(data).hexdigest()
+        if reader is not None:
+            pairs += _labelled(reader, path.relative_to(root / spec.folder).as_posix(), file_sha256, pixels, minimum_px)
         given = read(_partner(inputs, spec, path, root).read_bytes()).rgb() if spec.inputs else None
-        for factor in spec.shrink:
+        for factor in () if reader else spec.shrink:
             truth = _to_bytes(_shrink(pixels, factor))
             if min(truth.shape[:2]) < minimum_px:
                 continue
@@ -159,7 +187,7 @@ def load_pairs(
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
-    return PairSet(spec.name, spec.weight, tuple(pairs), law if fresh and not spec.inputs else None)
+    return PairSet(spec.name, spec.weight, tuple(pairs), law if fresh and not spec.inputs and not labels else None)
 
 
 def digest(sets: list[PairSet]) -> str:
@@ -171,10 +199,18 @@ def digest(sets: list[PairSet]) -> str:
     return total.hexdigest()
 
 
+def label_notes(sets: list[PairSet]) -> dict[str, str]:
+    """What has to travel with weights that take labels: their class list."""
+    planes = sets[0].pairs[0].planes
+    return {"classes": planes.classes.to_json()} if planes else {}
+
+
 def batches(
     sets: list[PairSet], recipe: Recipe, start: int = 0, share: Share | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (input, truth), float32 [N, 3, patch, patch] in 0..1, for iterations ``start`` and after.
+    """Batches (input, truth), float32 [N, C, patch, patch] in 0..1, for iterations ``start`` and after.
+
+    C is 3, but of label maps the input's is a channel per class (and one of borders).
 
     Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly. N is ``batch * accumulate``:
     the part of process ``share.rank`` of what all processes together see in an iteration. Fresh degradations are made
@@ -215,12 +251,18 @@ def _batch(sets: list[PairSet], recipe: Recipe, share: Share, iteration: int) ->
         for place in range(mine * share.of)  # every process draws for all, and cuts its own
     ]
     crops = [_cut(draw, recipe.patch_px) for draw in draws[share.rank * mine : (share.rank + 1) * mine]]
-    return to_tensor(np.stack([a for a, _ in crops])), to_tensor(np.stack([b for _, b in crops]))
+    given = network_input(np.stack([a for a, _ in crops]), draws[0].pair.planes)
+    return given, to_tensor(np.stack([b for _, b in crops]))
 
 
 def to_tensor(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """uint8 [N, H, W, 3] to float32 [N, 3, H, W] in 0..1."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def network_input(sources: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], planes: Planes | None) -> Tensor:
+    """Sources [N, H, W, C] of pairs as a network sees them: pictures, or planes of labels."""
+    return to_tensor(sources) if planes is None else planes(sources)
 
 
 def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> _Draw:
@@ -244,6 +286,16 @@ def _fresh(draw: _Draw, law: DegradationSection, side: int) -> Bytes3:
     y, _ = degrade_tensor(to_tensor(wide[None]), law.law, law.settings, seed=draw.seed)
     top, left = draw.top - top, draw.left - left
     return _to_bytes(y[0, :, top : top + side, left : left + side].permute(1, 2, 0).numpy())
+
+
+def _labelled(
+    reader: LabelReader, name: str, file_sha256: str, pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], px: int
+) -> list[Pair]:
+    made, planes = [], reader.planes
+    for whole, digest, source, truth in reader.pairs(name, pixels, px):
+        both = hashlib.sha256(f"{file_sha256} {digest} {planes.classes.to_json()}".encode()).hexdigest()
+        made.append(Pair(whole, both, source, _to_bytes(truth), planes))
+    return made
 
 
 def _partner(inputs: dict[str, Path], spec: PictureSet, path: Path, root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Pictures of a run: curves of its losses, and sheets of what the network makes."""
+"""The curves of a run's losses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
 
 WIDTH_PX, PANEL_PX, GAP_PX = 720, 160, 12
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 76, 12, 26, 18  # inside a panel, around the axes
@@ -27,28 +25,6 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Image.Image:
     image = Image.new("RGB", (WIDTH_PX, height), "white")
     for index, (name, points) in enumerate(series.items()):
         _panel(ImageDraw.Draw(image), index * (PANEL_PX + GAP_PX), name, points)
-    return image
-
-
-def sheet(rows: Sequence[Sequence[Bytes3]], titles: Sequence[str]) -> Image.Image:
-    """Put pictures into a grid: a row for each sample, a titled column for each state; all of a row of one size.
-
-    >>> black = np.zeros((32, 48, 3), np.uint8)
-    >>> sheet([[black, black, black]] * 2, ["input", "output", "truth"]).size
-    (168, 112)
-    """
-    gap, caption = 12, 24
-    wide = max(picture.shape[1] for row in rows for picture in row)
-    high = [max(picture.shape[0] for picture in row) for row in rows]
-    size = len(titles) * (wide + gap) - gap, caption + sum(high) + gap * len(rows)
-    image = Image.new("RGB", size, "white")
-    draw, top = ImageDraw.Draw(image), caption
-    for column, title in enumerate(titles):
-        draw.text((column * (wide + gap), 3), title, fill="black", font=ImageFont.load_default(14))
-    for row, tall in zip(rows, high, strict=True):
-        for column, picture in enumerate(row):
-            image.paste(Image.fromarray(picture), (column * (wide + gap), top))
-        top += tall + gap
     return image
 
 

@@ -1,50 +1,44 @@
-"""The training loop, with nothing hidden: a network, its losses, perhaps a critic, AdamW, a cosine, an average.
+"""The run of a recipe: a look at the pictures, the iterations, a folder of what happened, weights with their scores.
 
-The exponential average (EMA) is what is validated and shipped. Convolutions run in bfloat16 where the recipe says so;
-losses, the optimisers and the master weights stay in float32.
-
-Whatever is random in an iteration is a function of (seed, iteration, process): batches, degradations, the generator of
-torch, the mixtures of the gradient penalty. So the number of iterations done is all that resuming needs of them.
+The steps themselves, with losses, critic, AdamW and average, are :mod:`restauro.train.step`. Whatever is random in an
+iteration is a function of (seed, iteration, process): batches, degradations, the generator of torch. So the number of
+iterations done is all that resuming needs of them.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from restauro.degrade.steps import counter_seed
-from restauro.errors import DataError, EngineError, ModelError
-from restauro.models import build, facts_of, find, load, save_weights
+from restauro.errors import DataError
 from restauro.train import checkpoint
-from restauro.train.adversarial import Critic, CriticLoss, feature_matching, generator_objective, logits
+from restauro.train.budget import resolved
 from restauro.train.check import check_data
-from restauro.train.data import Pair, PairSet, Share, batches, digest, load_pairs
-from restauro.train.folder import LOG_EVERY, RunFolder, sample_crops
-from restauro.train.losses import Losses
-from restauro.train.parallel import agreed, first_goes_first, only_last, own_device, own_share, shared
-from restauro.train.recipe import OptimiserSection, Recipe
-from restauro.train.validate import whole_picture
+from restauro.train.data import PairSet, batches, digest, label_notes, load_pairs
+from restauro.train.folder import LOG_EVERY, RunFolder, sample_crops, tensorboard_writer
+from restauro.train.parallel import agreed, first_goes_first, own_share
+from restauro.train.recipe import Recipe
+from restauro.train.step import Training
+from restauro.train.validate import score_rows, score_shipped
 
-Net = TypeVar("Net", bound=nn.Module)
+Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress bar wants to know; ``per_second`` is a running average."""
+    """What a progress bar wants to know; ``per_second`` is a running average.
+
+    ``seconds_given`` is what is left of the minutes that :func:`train` was given, or None.
+    """
 
     iteration: int
     of: int
     terms: dict[str, float]
     per_second: float
+    seconds_given: float | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -59,10 +53,11 @@ def train(
     run: Path,
     resume: bool = False,
     minutes: float | None = None,
+    tensorboard: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
-    on_data: Callable[[str, int, int], None] | None = None,
+    on_data: Told | None = None,
 ) -> Path | None:
-    """Train one network and write its weights.
+    """Train one network, score it on the recipe's validation pictures, and write its weights.
 
     Parameters
     ----------
@@ -74,33 +69,46 @@ def train(
         Continue from the checkpoint in ``run``, to the same weights as an unbroken run. Without it, a run folder
         that holds a checkpoint is an error.
     minutes
-        Stop after this time, with a checkpoint to resume from; None trains to the end.
+        Stop after this time, with a checkpoint to resume from; None trains to the end. (A recipe's own ``minutes``
+        decides how long its schedule is.)
+    tensorboard
+        Write scalars and sample sheets for TensorBoard too.
+    on_progress, on_data
+        Called after each iteration; called with (set, pictures loaded, pictures in all).
 
     Returns
     -------
     Path or None
-        The finished weights (averaged, half precision, the resolved recipe in their metadata); None where the
-        minutes ran out before.
+        The finished weights (averaged, half precision; recipe, data digest and scores in their metadata); None where
+        the minutes ran out before.
 
     Raises
     ------
+    UsageError
+        ``tensorboard`` without its package.
     DataError
         Wrong or missing data; a checkpoint of another recipe; a checkpoint in the way.
     ModelError
-        ``start`` names weights of another network.
+        ``start`` names weights of another network, or a loss wants features whose weights are not there.
     EngineError
         The loss is not finite.
     """
     began, share, kept = time.monotonic(), own_share(), run / "checkpoint.pt"
+    writer = tensorboard_writer() if tensorboard else None
     if kept.exists() and not resume:
         raise DataError(f"{kept}: a run is already here; continue it with --resume, or name another folder")
     with first_goes_first():
-        sets, samples = _data(recipe, root, on_data)
-    state = Training(recipe, share, fresh=not kept.exists())
+        sets, held = _data(recipe, root, on_data)
+    saved = checkpoint.load(kept) if kept.exists() else None
+    recipe = resolved(recipe, saved, sets, share)
+    state = Training(recipe, share, fresh=saved is None)
+    state.notes |= label_notes(sets)
     data_digest = digest(sets)
-    if kept.exists():
-        state.restore(checkpoint.load(kept), data_digest)
-    folder = RunFolder(run, state.iteration, samples) if share.rank == 0 else None
+    if saved is not None:
+        state.restore(saved, data_digest)
+    folder = RunFolder(run, state.iteration, sample_crops(held), writer) if share.rank == 0 else None
+    if folder:
+        folder.begin(state.iteration, state.facts())
     stop = None if minutes is None else began + 60 * minutes
     _iterate(sets, state, data_digest, folder, stop, on_progress)
     target = run / f"{recipe.name}.safetensors"
@@ -108,7 +116,8 @@ def train(
     if folder:
         _keep(folder, state, data_digest)
         if done:
-            state.ship(target, data_digest)
+            _finish(folder, state, data_digest, held, target)
+        folder.close()
     with first_goes_first():  # so that the weights are there when any process returns
         return target if done else None
 
@@ -118,18 +127,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RESTAURO_CACHE", "runs/cache"))
 
 
-def _data(
-    recipe: Recipe, root: Path, on_data: Callable[[str, int, int], None] | None
-) -> tuple[list[PairSet], list[Pair]]:
-    """Training pictures and validation samples, after a look at all of them."""
+def _data(recipe: Recipe, root: Path, on_data: Told | None) -> tuple[list[PairSet], list[PairSet]]:
+    """Training and validation pictures, after a look at all of them."""
     check_data(recipe, root).refuse()
     law, cache = recipe.degradation, cache_folder()
     train_sets = [
-        load_pairs(spec, root, law, cache, minimum_px=recipe.patch_px, fresh=law.fresh, progress=on_data)
+        load_pairs(
+            spec,
+            root,
+            law,
+            cache,
+            minimum_px=recipe.patch_px,
+            fresh=law.fresh,
+            labels=recipe.labels,
+            progress=on_data,
+        )
         for spec in recipe.data.train
     ]
-    held = [load_pairs(spec, root, law, cache, progress=on_data) for spec in recipe.data.validation]
-    return train_sets, sample_crops(held)
+    held = [
+        load_pairs(spec, root, law, cache, labels=recipe.labels, progress=on_data) for spec in recipe.data.validation
+    ]
+    return train_sets, held
 
 
 def _iterate(
@@ -160,7 +178,8 @@ def _iterate(
             folder.show(state.restorer(), state.iteration)
             shown = now
         if on_progress:
-            on_progress(Progress(state.iteration, recipe.iterations, terms, speed))
+            given = None if stop is None else max(0.0, stop - now)
+            on_progress(Progress(state.iteration, recipe.iterations, terms, speed, given))
 
 
 def _keep(folder: RunFolder, state: Training, data_digest: str) -> None:
@@ -169,219 +188,10 @@ def _keep(folder: RunFolder, state: Training, data_digest: str) -> None:
     folder.show(state.restorer(), state.iteration)
 
 
-class Training:
-    """Networks, average and optimisers, and one step of training.
-
-    Parameters
-    ----------
-    recipe
-        Decides everything.
-    share
-        This process's part of each batch.
-    fresh
-        False where :meth:`restore` follows, so that weights to start from are not looked for.
-    """
-
-    def __init__(self, recipe: Recipe, share: Share | None = None, *, fresh: bool = True) -> None:
-        self.recipe, self.share = recipe, share or Share()
-        torch.manual_seed(recipe.seed)
-        self.device = own_device()
-        self.net = _placed(build(recipe.model.architecture, **recipe.model.options), self.device)
-        self.start_sha256 = _start(self.net, recipe) if fresh and recipe.start else ""
-        self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-        self.optimiser = _optimiser(self.net, recipe.optimiser)
-        self.losses = Losses(recipe.loss, self.device)
-        self.shared_net = shared(self.net, self.device)
-        self.critic: Critic | None = None
-        if recipe.critic and recipe.adversarial:
-            self.critic = _placed(Critic(recipe.critic), self.device)
-            self.critic_optimiser = _optimiser(self.critic, recipe.critic.optimiser)
-            self.critic_loss = shared(CriticLoss(self.critic, recipe.adversarial), self.device)
-        self.iteration = 0
-
-    @property
-    def lr(self) -> float:
-        """The network's learning rate in the next iteration."""
-        return learning_rate(self.recipe.optimiser, self.iteration, self.recipe.iterations)
-
-    def step(self, source: Tensor, truth: Tensor) -> dict[str, float]:
-        """One iteration on this process's share of a batch, [N, 3, H, W] in 0..1; returns the loss terms."""
-        torch.manual_seed(counter_seed(self.recipe.seed, self.iteration, self.share.rank))
-        source = source.to(self.device, memory_format=torch.channels_last)
-        truth = truth.to(self.device)
-        rounds = self.recipe.accumulate
-        parts = list(zip(source.chunk(rounds), truth.chunk(rounds), strict=True))
-        terms, fakes = self._generator_step(parts)
-        if self.critic:
-            terms |= self._critic_steps(parts, fakes)
-        self.average.update_parameters(self.net)
-        self.iteration += 1
-        return terms
-
-    def _generator_step(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[dict[str, float], list[Tensor]]:
-        if self.critic:
-            self.critic.requires_grad_(False)  # gradients pass through the critic, and leave nothing in it
-        self.optimiser.zero_grad(set_to_none=True)
-        rows, fakes = [], []
-        for index, (source, truth) in enumerate(parts):
-            with only_last(self.shared_net, index == len(parts) - 1):
-                with self._precision():
-                    output = self.shared_net(source)
-                total, terms = self.losses(output.float(), truth)
-                if self.critic:
-                    adversarial, more = self._adversarial(self.critic, output.float(), source, truth)
-                    total, terms = total + adversarial, terms | more
-                (total / len(parts)).backward()
-            rows.append(terms)
-            fakes.append(output.detach().float())
-        self._update(self.net, self.optimiser, self.recipe.optimiser)
-        return _mean(rows), fakes
-
-    def _adversarial(
-        self, critic: Critic, output: Tensor, source: Tensor, truth: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum of the generator's terms that a critic gives, and each by itself."""
-        section = self.recipe.adversarial
-        assert section is not None
-        with self._precision():
-            judged = critic(output, source)
-        fooling = generator_objective(section.objective, logits(judged))
-        total, terms = section.weight * fooling, {"adversarial": float(fooling.detach())}
-        if section.feature_matching:
-            with torch.no_grad(), self._precision():
-                wanted = critic(truth, source)
-            matching = feature_matching(judged, wanted)
-            total = total + section.feature_matching * matching
-            terms["matching"] = float(matching.detach())
-        return total, terms
-
-    def _critic_steps(self, parts: list[tuple[Tensor, Tensor]], fakes: list[Tensor]) -> dict[str, float]:
-        section, critic_section = self.recipe.adversarial, self.recipe.critic
-        assert self.critic is not None
-        assert section is not None
-        assert critic_section is not None
-        self.critic.requires_grad_(True)
-        rows = []
-        if section.fake == "regenerated":
-            with torch.no_grad(), self._precision():
-                fakes = [self.net(source).float() for source, _ in parts]
-        for repeat in range(section.critic_steps):
-            self.critic_optimiser.zero_grad(set_to_none=True)
-            mixes = self._mixes(repeat).chunk(len(parts))
-            for index, ((source, truth), fake, mix) in enumerate(zip(parts, fakes, mixes, strict=True)):
-                with only_last(self.critic_loss, index == len(parts) - 1):
-                    with self._precision():
-                        loss = self.critic_loss(source, truth, fake, mix)
-                    (loss / len(parts)).backward()
-                rows.append({"critic": float(loss.detach())})
-            self._update(self.critic, self.critic_optimiser, critic_section.optimiser)
-        return _mean(rows)
-
-    def _mixes(self, repeat: int) -> Tensor:
-        """Uniform [N, 1, 1, 1] of this process's share, drawn for all processes together."""
-        mine = self.recipe.batch * self.recipe.accumulate
-        generator = torch.Generator().manual_seed(counter_seed(self.recipe.seed, self.iteration, 0, repeat))
-        drawn = torch.rand(mine * self.share.of, 1, 1, 1, generator=generator)
-        return drawn[self.share.rank * mine : (self.share.rank + 1) * mine].to(self.device)
-
-    def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, settings: OptimiserSection) -> None:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.iteration, self.recipe.iterations)
-        norm = float(nn.utils.clip_grad_norm_(net.parameters(), settings.clip))
-        if not math.isfinite(norm):
-            whose = "critic.optimiser" if net is self.critic else "optimiser"
-            raise EngineError(
-                f"{self.recipe.name}: the gradient at iteration {self.iteration} is {norm}; "
-                f"resume from the last checkpoint with a smaller {whose}.lr, or precision = 'float32'"
-            )
-        optimiser.step()
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
-
-    def restorer(self) -> Callable[[Tensor], Tensor]:
-        """The averaged network on whole pictures [1, 3, H, W] of any size."""
-        net = self.average.module.eval()
-        restore = whole_picture(net, facts_of(net))
-        return lambda x: restore(x.to(self.device))
-
-    def ship(self, target: Path, data_digest: str) -> None:
-        """Write the averaged network with everything that it came from."""
-        model = self.recipe.model
-        notes = {"recipe": self.recipe.to_json(), "data_sha256": data_digest, "iterations": str(self.iteration)}
-        if self.start_sha256:
-            notes["start_sha256"] = self.start_sha256
-        save_weights(self.average.module, target, model.architecture, model.options, notes)
-
-    def capture(self, data_digest: str) -> dict[str, Any]:
-        """Everything that decides what comes next."""
-        state = {
-            "recipe": self.recipe.to_json(),
-            "data_sha256": data_digest,
-            "iteration": self.iteration,
-            "start_sha256": self.start_sha256,
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        if self.critic:
-            state |= {"critic": self.critic.state_dict(), "critic_optimiser": self.critic_optimiser.state_dict()}
-        return state
-
-    def restore(self, state: dict[str, Any], data_digest: str) -> None:
-        """Go on from what :meth:`capture` gave."""
-        if state["recipe"] != self.recipe.to_json():
-            raise DataError(
-                f"the checkpoint of {self.recipe.name!r} was made by another recipe; use another run folder"
-            )
-        if state["data_sha256"] != data_digest:
-            raise DataError(f"the checkpoint of {self.recipe.name!r} saw other pictures; use another run folder")
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.critic:
-            self.critic.load_state_dict(state["critic"])
-            self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-        self.start_sha256 = state.get("start_sha256", "")
-        self.iteration = state["iteration"]
-
-
-def learning_rate(settings: OptimiserSection, iteration: int, iterations: int) -> float:
-    """Linear warm-up, then a cosine to zero at the last iteration.
-
-    >>> [round(learning_rate(OptimiserSection(lr=1.0, warmup=2), i, 8), 3) for i in (0, 1, 4, 8)]
-    [0.5, 0.962, 0.5, 0.0]
-    """
-    warmup = min(1.0, (iteration + 1) / max(1, settings.warmup))
-    cosine = (1 + math.cos(math.pi * min(1.0, iteration / iterations))) / 2
-    return settings.lr * warmup * cosine
-
-
-def _placed(net: Net, device: torch.device) -> Net:
-    net = net.to(device).train()
-    for parameter in net.parameters():
-        if parameter.ndim == 4:  # convolutions in bfloat16 are fast in this layout
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return net
-
-
-def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(net.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-
-
-def _start(net: nn.Module, recipe: Recipe) -> str:
-    """Copy the weights that the recipe starts from; their SHA-256."""
-    weights = find(str(recipe.start))
-    try:
-        net.load_state_dict(load(weights).state_dict())
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        wanted = f"{recipe.model.architecture} as in [model]"
-        raise ModelError(
-            f"start {recipe.start!r}: found {weights.architecture}, wanted {wanted}; correct one of them ({reason})"
-        ) from None
-    return weights.sha256
-
-
-def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+def _finish(folder: RunFolder, state: Training, data_digest: str, held: list[PairSet], target: Path) -> None:
+    """Ship the weights, score the file that was shipped, and write the scores into it."""
+    state.ship(target, data_digest)
+    tables = score_shipped(target, held, state.device)
+    if tables:
+        folder.score(tables)
+        state.ship(target, data_digest, score_rows(tables, state.recipe.name))

@@ -78,8 +78,13 @@ def first_goes_first() -> Iterator[None]:
 
 def agreed(yes: bool) -> bool:
     """What the first process thinks."""
+    return bool(first_says(int(yes)))
+
+
+def first_says(number: int) -> int:
+    """The first process's number, in all of them."""
     if not dist.is_initialized():
-        return yes
-    answer = torch.tensor([int(yes)], device=own_device())
+        return number
+    answer = torch.tensor([number], device=own_device())
     dist.broadcast(answer, 0)
-    return bool(answer.item())
+    return int(answer.item())

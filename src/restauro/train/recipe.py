@@ -25,6 +25,8 @@ from restauro.errors import DataError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
+VGG_LADDER = {"conv1_2": 1 / 32, "conv2_2": 1 / 16, "conv3_4": 1 / 8, "conv4_4": 1 / 4, "conv5_4": 1.0}
 
 
 class _Section(BaseModel):
@@ -61,9 +63,15 @@ class PictureSet(_Section):
     factors give several versions). ``weight`` is this set's share of the training batches. ``inputs`` makes it a
     paired set: the folder that holds the input of each picture under the same name, whatever the suffix; the
     degradation of the recipe is then not used.
+
+    ``labels`` makes it a set of label maps (ids or palette, PNG) and pictures: a folder like ``inputs``, or a pattern,
+    ``"gtFine/train/{}_gtFine_labelIds.png"``, where ``{}`` stands for what the names have in common; ``names`` says
+    what the pictures' names have beside it, without suffix: ``"{}_leftImg8bit"``. ``instances``: maps of objects,
+    likewise. ``expected``: how many pictures the whole set has; check-data says if the count is off. Lists may leave
+    the suffix out.
     """
 
-    later = frozenset({"inputs"})
+    later = frozenset({"inputs", "labels", "instances", "names", "expected"})
 
     name: str
     folder: str
@@ -72,6 +80,18 @@ class PictureSet(_Section):
     shrink: tuple[PositiveInt, ...] = (1,)
     weight: PositiveFloat = 1.0
     inputs: str | None = None
+    labels: str | None = None
+    instances: str | None = None
+    names: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "{}"
+    expected: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PictureSet:
+        if self.labels is not None and self.inputs is not None:
+            raise ValueError("inputs or labels, not both; remove one of the two keys")
+        if self.instances is not None and self.labels is None:
+            raise ValueError("labels where there are instances; add the key labels")
+        return self
 
 
 class DataSection(_Section):
@@ -79,6 +99,22 @@ class DataSection(_Section):
 
     train: Annotated[tuple[PictureSet, ...], Field(min_length=1)]
     validation: tuple[PictureSet, ...] = ()
+
+
+class LabelSection(_Section):
+    """What the label maps of all sets hold, and how they are shown to the network: one channel per class.
+
+    ``classes``: a .csv of the data root with the columns id, name and perhaps r, g, b and ignored; or "cityscapes".
+    ``ignored``: ids of classes that are not judged ("unlabelled"); they are classes like the others to the network.
+    ``edges``: one more channel, the borders between objects; without instance maps those between classes.
+    ``load_px``: pictures and maps are first resized to this shorter side, so that crops of ``patch_px`` jitter.
+    Those that are smaller than a crop are padded by reflection.
+    """
+
+    classes: str
+    ignored: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    edges: bool = False
+    load_px: PositiveInt | None = None
 
 
 class DegradationSection(_Section):
@@ -97,16 +133,41 @@ class DegradationSection(_Section):
     margin_px: Annotated[int, Field(ge=0)] = 16
 
 
+class VggSection(_Section):
+    """The perceptual loss on VGG-19; formula in :mod:`restauro.train.losses`.
+
+    ``layers``: convolutions ``conv1_1`` ... ``conv5_4`` and the weight of each. ``activation``: their output before
+    ("pre") or after ("post") the ReLU. ``distance``: "l1" or "squared" differences; ``reduction``: their "mean", or the
+    "sum" over a picture. ``input``: what VGG sees of a picture in 0..1: normalised by "imagenet"'s mean and deviation,
+    as it is ("0..1"), or stretched ("-1..1"). The defaults are DeSmoothGAN's. ``path``: the weights, in the layout
+    published for torchvision; without it they are the published file in the folder RESTAURO_FEATURES.
+    """
+
+    weight: PositiveFloat = 1.0
+    layers: Annotated[dict[VggLayer, PositiveFloat], Field(min_length=1)] = VGG_LADDER
+    activation: Literal["pre", "post"] = "pre"
+    distance: Literal["l1", "squared"] = "l1"
+    reduction: Literal["mean", "sum"] = "mean"
+    input: Literal["imagenet", "0..1", "-1..1"] = "imagenet"
+    path: str | None = None
+
+
 class LossSection(_Section):
     """Weights of the loss terms; a weight of 0 leaves the term out.
 
-    ``l1``: mean absolute difference. ``ssim``: 1 - SSIM (Gaussian 11 / 1.5). ``features``: L1 between SqueezeNet
-    activations, which needs their weights (RESTAURO_FEATURES) and stops without them.
+    ``l1``: mean absolute difference. ``ssim``: 1 - SSIM (Gaussian 11 / 1.5). ``features``: squared distance of
+    SqueezeNet activations of unit length. ``lpips``: the same with learned channel weights on seven layers, the number
+    of the metric ``lpips-squeeze-caffe``. ``vgg``: see :class:`VggSection`. The last three need the weights of others
+    (RESTAURO_FEATURES) and stop without them.
     """
+
+    later = frozenset({"lpips", "vgg"})
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     ssim: Annotated[float, Field(ge=0)] = 0.0
     features: Annotated[float, Field(ge=0)] = 0.0
+    lpips: Annotated[float, Field(ge=0)] = 0.0
+    vgg: VggSection | None = None
 
 
 class OptimiserSection(_Section):
@@ -154,9 +215,12 @@ class Recipe(_Section):
     """One trained network: from nothing, or from the weights that ``start`` names (a model, or a path).
 
     An iteration sees ``batch`` crops in each of ``accumulate`` rounds in each process, and makes one step of them.
+    ``minutes`` is a budget instead of ``iterations``: how many fit into it is measured before the first one, and the
+    finished recipe names that number. ``precision`` of convolutions: "auto" is bfloat16 where the processor computes
+    with it, and float32 elsewhere; losses, norm statistics and the master weights are float32 always.
     """
 
-    later = frozenset({"accumulate", "sample_minutes", "start", "critic", "adversarial"})
+    later = frozenset({"accumulate", "sample_minutes", "start", "critic", "adversarial", "minutes", "labels"})
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     verb: Literal["smooth", "desmooth", "deblur", "renovate", "translate"]
@@ -166,7 +230,7 @@ class Recipe(_Section):
     iterations: PositiveInt = 1000
     batch: PositiveInt = 16
     patch_px: PositiveInt = 128
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     checkpoint_minutes: PositiveFloat = 5.0
     model: ModelSection
@@ -179,9 +243,13 @@ class Recipe(_Section):
     start: str | None = None
     critic: CriticSection | None = None
     adversarial: AdversarialSection | None = None
+    minutes: PositiveFloat | None = None
+    labels: LabelSection | None = None
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Recipe:
+        if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
+            raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):
             raise ValueError("the sections critic and adversarial together, or neither")
         if self.critic and self.adversarial:
@@ -191,7 +259,16 @@ class Recipe(_Section):
                     "a critic without batch norm for wgan-gp, whose penalty is of single pictures: "
                     "critic.architecture = 'deblurgan', 'pix2pixhd' or 'spade'"
                 )
+        self._labels_fit()
         return self
+
+    def _labels_fit(self) -> None:
+        sets = (*self.data.train, *self.data.validation)
+        if any((one.labels is None) != (self.labels is None) for one in sets):
+            raise ValueError("the section labels and the key labels in every picture set, or neither")
+        blind = self.critic is not None and self.critic.architecture in ("patchgan", "deblurgan")
+        if self.labels and self.critic and blind and self.critic.conditional:
+            raise ValueError("a critic that reads labels (spade, pix2pixhd), or critic.conditional = false")
 
     def to_json(self) -> str:
         """The resolved recipe, with the defaults (but for keys of later versions that are not used)."""
@@ -206,7 +283,8 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     path
         A TOML file.
     overrides
-        ``"a.b=value"`` each, applied in order; the value is read as TOML, or as text where it is none.
+        ``"a.b=value"`` each, applied in order; the value is read as TOML, or as text where it is none. ``minutes``
+        takes the place of ``iterations``, and the other way round.
 
     Raises
     ------
@@ -228,6 +306,9 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise DataError(f"{path}: {_first_complaint(error)}") from None
 
 
+_OTHER_BUDGET = {"minutes": "iterations", "iterations": "minutes"}
+
+
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
@@ -236,6 +317,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         parsed: object = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    tree.pop(_OTHER_BUDGET.get(key, ""), None)
     *parents, leaf = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})

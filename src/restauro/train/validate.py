@@ -1,13 +1,16 @@
 """Scoring a network on the validation pictures of its recipe, beside the two things it must beat.
 
-The rows: ``identity`` (the degraded input handed through), ``unsharp`` (the best unsharp mask of a small grid,
-chosen *on these very pictures*, so it is flattered), and the network. Results are rounded to 8 bits first, as a file
+The rows: ``identity`` (the degraded input handed through; a label map in the colours of its list), ``unsharp`` (the
+best unsharp mask of a small grid, chosen *on these very pictures*, so it is flattered; of label maps the ``class
+means``, as flattered), and the network. Results are rounded to 8 bits first, as a file
 would have them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from restauro.metrics.catalogue import CLEAN, Setup
 from restauro.metrics.psnr import psnr
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table
+from restauro.models import facts_of, load
 from restauro.train.data import PairSet, load_pairs, to_tensor
 from restauro.train.recipe import Recipe
 
@@ -27,11 +31,13 @@ from restauro.train.recipe import Recipe
 UNSHARP_GRID = tuple((sigma, amount) for sigma in (0.7, 1.5, 3.0) for amount in (0.1, 0.25, 0.5, 1.0))
 
 Restore = Callable[[Tensor], Tensor]
+ScoreRow = dict[str, str | float | int]
 
 
 def validation_sets(recipe: Recipe, root: Path, cache: Path) -> list[PairSet]:
     """The recipe's validation pictures with their degraded inputs."""
-    return [load_pairs(spec, root, recipe.degradation, cache) for spec in recipe.data.validation]
+    law, labels = recipe.degradation, recipe.labels
+    return [load_pairs(spec, root, law, cache, labels=labels) for spec in recipe.data.validation]
 
 
 def score_table(
@@ -49,25 +55,52 @@ def score_table(
     one
         The pictures.
     methods
-        Name -> a function from [1, 3, H, W] in 0..1 to the same.
+        Name -> a function from [1, 3, H, W] in 0..1 to the same; of label maps, from their planes [1, C, H, W].
     about
         Where the numbers come from; printed under the table.
     metrics, setup
         See :class:`restauro.metrics.scoreboard.Scoreboard`.
     """
-    sigma, amount = _best_unsharp(one)
-    rows: dict[str, Restore] = {
-        IDENTITY: lambda x: x,
-        f"unsharp sigma={sigma} amount={amount}": lambda x: unsharp(x, sigma, amount),
-    }
+    name, reference = _class_means(one) if one.pairs[0].planes else _best_unsharp(one)
     board = Scoreboard(metrics, setup)
     digest = hashlib.sha256()
     for pair in one.pairs:
         digest.update(f"{pair.name} {pair.file_sha256}\n".encode())
-        source, truth = to_tensor(pair.source[None]), to_tensor(pair.truth[None])
-        for method, restore in (*rows.items(), *methods.items()):
-            board.add(method, pair.name, _stored(restore(source)), truth, source)
+        shown, truth = to_tensor(pair.shown()[None]), to_tensor(pair.truth[None])
+        board.add(IDENTITY, pair.name, _stored(shown), truth, shown)
+        for method, restore in ((name, reference), *methods.items()):
+            given, began = pair.given(), time.perf_counter()
+            made = restore(given)
+            board.add(method, pair.name, _stored(made), truth, shown, time.perf_counter() - began)
     return board.table(about={"set": one.name, **about}, truth_digest=digest.hexdigest())
+
+
+def score_shipped(weights: Path, sets: Sequence[PairSet], device: torch.device) -> dict[str, Table]:
+    """Score a weights file, as it stands, on validation sets: set -> table."""
+    net = load(weights)
+    restore = whole_picture(net.to(device), facts_of(net))
+    return {
+        one.name: score_table(
+            one, {weights.stem: lambda x: restore(x.to(device)).cpu()}, {"command": "restauro train, at its end"}
+        )
+        for one in sets
+    }
+
+
+def score_rows(tables: Mapping[str, Table], method: str) -> list[ScoreRow]:
+    """What travels with weights: for each set and metric the mean, and the gain over the identity with its interval.
+
+    Numbers that do not exist are left out: one picture has no interval.
+    """
+    rows: list[ScoreRow] = []
+    for name, table in tables.items():
+        for column in table.columns:
+            mean, gain = table.interval(method, column.name), table.gain(method, column.name, IDENTITY)
+            if mean is not None and gain is not None and mean.count and gain.count:
+                numbers = {"mean": mean.mean, "gain": gain.mean, "low": gain.low, "high": gain.high}
+                rounded = {key: round(value, 4) for key, value in numbers.items() if math.isfinite(value)}
+                rows.append({"set": name, "metric": column.name, **rounded, "pictures": mean.count})
+    return rows
 
 
 def whole_picture(net: nn.Module, facts: Facts) -> Restore:
@@ -101,7 +134,7 @@ def unsharp(x: Tensor, sigma_px: float, amount: float) -> Tensor:
     return (x + amount * (x - y)).clamp(0, 1)
 
 
-def _best_unsharp(one: PairSet) -> tuple[float, float]:
+def _best_unsharp(one: PairSet) -> tuple[str, Restore]:
     """The unsharp mask of the grid with the best mean PSNR, on at most 32 of the pictures."""
     sample = one.pairs[:: -(-len(one.pairs) // 32)]
 
@@ -112,7 +145,21 @@ def _best_unsharp(one: PairSet) -> tuple[float, float]:
         ]
         return float(np.mean(values))
 
-    return max(UNSHARP_GRID, key=mean_psnr)
+    sigma, amount = max(UNSHARP_GRID, key=mean_psnr)
+    return f"unsharp sigma={sigma} amount={amount}", lambda x: unsharp(x, sigma, amount)
+
+
+def _class_means(one: PairSet) -> tuple[str, Restore]:
+    """Every pixel in the mean colour of its class: no other flat painting of a label map has a lower squared error."""
+    sums = counts = torch.zeros(())
+    for pair in one.pairs:
+        planes, truth = pair.given().double(), to_tensor(pair.truth[None]).double()
+        sums = sums + torch.einsum("nkhw,nchw->kc", planes, truth)
+        counts = counts + planes.sum((0, 2, 3))
+    assert one.pairs[0].planes is not None
+    classes = len(one.pairs[0].planes.classes)
+    means = (sums / counts.clamp(min=1)[:, None]).float()[:classes]
+    return "class means", lambda x: torch.einsum("nkhw,kc->nchw", x[:, :classes], means)
 
 
 def _stored(x: Tensor) -> Tensor:

@@ -1,0 +1,82 @@
+"""Personalise: a recipe that fits a shipped network to a few pairs that a user made with a filter of their own.
+
+Nothing here trains. :func:`few_shot_recipe` writes the recipe that :func:`restauro.train.loop.train` then runs, so a
+personal model has a run folder, a log and its recipe in its weights like every other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from restauro.errors import DataError
+from restauro.models import Weights
+from restauro.train.recipe import (
+    AdaptSection,
+    DataSection,
+    LossSection,
+    ModelSection,
+    OptimiserSection,
+    PictureSet,
+    Recipe,
+)
+
+#: Fewer pairs than this teach the pictures and not the filter.
+FEWEST = 5
+
+
+def few_shot_recipe(
+    weights: Weights, truths: Path, inputs: Path, name: str, *, rank: int = 8, iterations: int = 300
+) -> tuple[Recipe, Path]:
+    """The recipe that fits a network to pairs, and the root that its folders are relative to.
+
+    Parameters
+    ----------
+    weights
+        The network to start from, as :func:`restauro.models.find` gave it.
+    truths, inputs
+        Two folders with the same names: pictures as they were, and as the filter left them.
+    name
+        Of the personal model: small letters, digits and dashes.
+    rank
+        Of the changes to the weights; see :mod:`restauro.train.low_rank`.
+    iterations
+        Of 8 crops of 128 x 128 each.
+
+    Raises
+    ------
+    DataError
+        No such folder, or fewer than five pictures in it.
+    """
+    for folder in (truths, inputs):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: found no such folder, wanted one half of the pairs; correct the path")
+    count = sum(path.is_file() for path in truths.rglob("*"))
+    if count < FEWEST:
+        raise DataError(f"{truths}: found {count} pictures, wanted at least {FEWEST}; make some more pairs")
+    root = Path(os.path.commonpath([truths.resolve(), inputs.resolve()]))
+    pairs = PictureSet(
+        name="pairs",
+        folder=str(truths.resolve().relative_to(root)),
+        inputs=str(inputs.resolve().relative_to(root)),
+    )
+    began = Recipe.model_validate_json(weights.metadata["recipe"])
+    recipe = Recipe(
+        name=name,
+        verb=began.verb,
+        summary=f"{weights.name}, fitted to {count} pairs of one filter",
+        terms=f"a personal model; its start: {began.terms}",
+        seed=1,
+        iterations=iterations,
+        batch=8,
+        patch_px=128,
+        precision=began.precision,
+        ema=0.98,
+        model=ModelSection(architecture=weights.architecture, options=dict(weights.options)),
+        data=DataSection(train=(pairs,)),
+        loss=LossSection(l1=1.0, ssim=0.05),
+        optimiser=OptimiserSection(lr=1e-3, weight_decay=0.0, warmup=20),
+        start=weights.name if not weights.record == {} else str(weights.path),
+        adapt=AdaptSection(rank=rank),
+    )
+    return recipe, root
