@@ -116,14 +116,22 @@ def _alarms(judged: Judged, checks: Sequence[str]) -> list[str]:
 def _found(judged: Judged) -> list[str]:
     strength = judged.samples.strength
     known = ~np.isnan(strength)
+    hit = (judged.verdict == "smoothed").astype(float)
+    plain = known & (judged.after == "as it is")
+    missed = (judged.verdict == "not smoothed").astype(float)
     rows = []
     for method in sorted(set(judged.kind[known])):
-        for plain, name in ((True, "as it is"), (False, "after an everyday change")):
-            mask = known & (judged.kind == method) & ((judged.after == "as it is") == plain)
+        for as_it_is, name in ((True, "as it is"), (False, "after an everyday change")):
+            mask = known & (judged.kind == method) & ((judged.after == "as it is") == as_it_is)
             parts = [mask & (strength >= low) & (strength < low + 1 / 3) for low in (0, 1 / 3, 2 / 3)]
             rows.append([method, name, *(judged.rate(part) for part in parts)])
     return [
         "## Found: smoothed, and called smoothed\n",
+        f"As they are: {judged.mean(hit, plain, _percent)}; "
+        f"called not smoothed {judged.mean(missed, plain, _percent)}. "
+        f"After an everyday change: {judged.mean(hit, known & ~plain, _percent)}.\n"
+        f"Called smoothed from a probability of {100 * judged.decided['smoothed_from']:.1f} %, not smoothed up to "
+        f"{100 * judged.decided['untouched_to']:.0f} %.\n",
         _table(["smoother", "then", "strength 0 to 1/3", "1/3 to 2/3", "2/3 to 1"], rows),
     ]
 

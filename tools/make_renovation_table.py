@@ -4,7 +4,7 @@
     python tools/make_renovation_table.py --queue --root FOLDER | sh   # trains what is compared, 4 minutes each
 
 FOLDER holds the picture sets of recipes/renovate-hifacegan.toml, whose validation faces are scored, degraded by each
-law with seeds that are a function of the picture. Networks are those that lie in RUNS, and renovate-faces if it ships.
+law with seeds that are a function of the picture. Networks are those that lie in RUNS, and renovate-faces as it ships.
 Settings of the classical rows are the best of a small grid by PSNR on some of these very pictures: they are flattered.
 """
 
@@ -40,6 +40,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "renovate-hifacegan.toml"
 METRICS = ("psnr", "ssim", "ms-ssim", "lpips-squeeze-caffe", "niqe", "fed", "identity")
 PRESSURE_METRICS = ("psnr", "fed", "identity")
+GENERALIST = "renovate-faces"
 MINUTES = 4
 TUNED_ON = 8  # pictures
 COMMAND = "python tools/make_renovation_table.py"
@@ -136,17 +137,17 @@ def queue(root: Path, folder: Path, minutes: float, only: str) -> Iterable[str]:
 
 def report(root: Path, folder: Path, pictures: int) -> str:
     """The whole page."""
-    shipped = [_network("renovate-faces", "renovate-faces")] if "renovate-faces" in MODELS else []
+    generalist = _generalist(folder)
     trained = {run.name: _network(run.row, path) for run in runs() if (path := _weights(folder, run)).exists()}
     parts = [HEAD.format(pictures=pictures, minutes=MINUTES)]
     for law, title in TASKS.items():
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
-        rows += shipped if law == "face-renovation" else []
+        rows += generalist
         note(f"{title}: {len(rows)} networks")
         one = pairs(root, law, {}, pictures)
         table = scored(one, {**classical(one), **{n.row: n.restore for n in rows}}, METRICS, rows, law)
         parts += [f"## {title}\n", markdown(table), f"The paper's block (FFHQ, 512 px, 5,000 faces):\n\n{PAPER[law]}\n"]
-    parts += [_ablations(root, pictures, trained), _pressure(root, pictures, trained)]
+    parts += [_ablations(root, pictures, trained), _pressure(root, folder, pictures, trained)]
     return "\n".join(parts)
 
 
@@ -161,7 +162,7 @@ def _ablations(root: Path, pictures: int, trained: dict[str, Network]) -> str:
     return "\n".join([*text, TABLE_2])
 
 
-def _pressure(root: Path, pictures: int, trained: dict[str, Network]) -> str:
+def _pressure(root: Path, folder: Path, pictures: int, trained: dict[str, Network]) -> str:
     """PSNR and FED against the strength of the degradation, beyond what the networks saw."""
     text = [PRESSURE]
     for law, key, levels, what in (
@@ -169,6 +170,7 @@ def _pressure(root: Path, pictures: int, trained: dict[str, Network]) -> str:
         ("mosaic16", "block_px", (16, 32, 48, 64), "mosaic of {} px"),
     ):
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
+        rows += _generalist(folder)
         tables = []
         for level in levels:
             note(f"pressure: {law} {level}")
@@ -326,6 +328,14 @@ def _network(row: str, name: str | Path) -> Network:
     weights = find(name)
     net = load(weights)
     return Network(row, weights, whole_picture(net, facts_of(net)))
+
+
+def _generalist(folder: Path) -> list[Network]:
+    """renovate-faces, trained on the full degradation: from RUNS, or as it ships; none where it is in neither."""
+    path = folder / GENERALIST / f"{GENERALIST}.safetensors"
+    if not path.exists() and GENERALIST not in MODELS:
+        return []
+    return [_network(f"{GENERALIST} (generalist)", path if path.exists() else GENERALIST)]
 
 
 def _weights(folder: Path, run: Run) -> Path:

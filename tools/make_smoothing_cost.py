@@ -58,7 +58,7 @@ ENTRIES = (
 def main() -> None:
     """Parse the arguments, measure, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of time and memory; 0 counts alone")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results")
     given = parser.parse_args()
     before = facts()
@@ -72,7 +72,7 @@ def main() -> None:
     lines = [
         "| network | parameters | GFLOP | paper, G | MiB added | paper, MB | time / SASNet's | seconds |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
-        *(row(entry, seconds, memory[entry.name]) for entry in ENTRIES),
+        *(row(entry, seconds, memory.get(entry.name)) for entry in ENTRIES),
     ]
     host, packages = before["machine"], before["versions"]
     measured = (
@@ -120,10 +120,10 @@ def row(entry: Entry, seconds: Mapping[str, list[float]], memory: Memory | None)
         f"{parameters:,}",
         f"{gflop:.2f}",
         f"{entry.paper_g}" if entry.paper_g else "",
-        f"{memory.added:.0f}" if memory else "not known here",
+        f"{memory.added:.0f}" if memory else "not measured",
         f"{entry.paper_mb}" if entry.paper_mb else "",
-        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-        f"{statistics.median(seconds[entry.name]):.2f}",
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "not measured",
+        f"{statistics.median(seconds[entry.name]):.2f}" if ratios else "not measured",
     ]
     return f"| {' | '.join(cells)} |"
 

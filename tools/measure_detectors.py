@@ -9,7 +9,7 @@ closer than 0.15 of the side, sides within a factor of 1.4. Everything else that
 No faces: the validation lists of FOLDER/flowers, of FOLDER/labels/facades, and of the free photographs in
 FOLDER/natural. Pictures with an alarm are listed by name, so that a person can look at them.
 
-Also printed: the frames, medians over faces of the training list, which align.py holds as ``FRAMES``.
+Also printed: the frame of lbp, medians over faces of the training list, which align.py holds in ``FRAMES``.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def found_table(faces: dict[str, Path]) -> list[str]:
                 for part in (name.split("_")[0], "all"):
                     add(counts.setdefault((state, part, detector), Count()), picture, bool(good), len(found), seconds)
     rows = ["| pictures | set | n | lbp found | dlib found |", "|---|---|---|---|---|"]
-    for state, part in dict.fromkeys((state, part) for state, part, _ in counts):
+    for state, part in sorted({(state, part) for state, part, _ in counts}):
         both = [counts[state, part, detector] for detector in DETECTORS]
         rows.append(
             f"| {state} | {part} | {both[0].pictures} | " + " | ".join(share(c.found, c.pictures) for c in both) + " |"
@@ -141,19 +141,16 @@ def frame_table(faces: dict[str, Path]) -> list[str]:
     """Medians of FFHQ square over box, by the landmarks of dlib."""
     rows = ["| box of | faces | FFHQ side / box side | centre below the box's, in box sides |", "|---|---|---|---|"]
     names = np.random.default_rng(0).choice(list(faces), FRAME_FACES, replace=False)
-    frames: dict[str, list[tuple[float, float]]] = {detector: [] for detector in DETECTORS}
+    frames: list[tuple[float, float]] = []
     for name in names:
         picture = read(faces[name])
-        marked = find_faces(picture, "dlib", SMALLEST_PX)
-        for detector in DETECTORS:
-            for face in find_faces(picture, detector, SMALLEST_PX)[:1] if len(marked) == 1 else ():
-                square = crop_of(marked[0], 256)
-                down = square.corners.mean(axis=0)[1] - face.centre[1]
-                frames[detector].append((256 / square.scale / face.size_px, down / face.size_px))
-    for detector, found in frames.items():
-        side, down = np.median(np.array(found), axis=0)
-        rows.append(f"| {detector} | {len(found)} | {side:.3f} | {down:.3f} |")
-    return rows
+        marked, boxed = (find_faces(picture, detector, SMALLEST_PX) for detector in ("dlib", "lbp"))
+        if len(marked) == 1 and boxed:
+            square, box = crop_of(marked[0], 256), boxed[0]
+            down = square.corners.mean(axis=0)[1] - box.centre[1]
+            frames.append((256 / square.scale / box.size_px, down / box.size_px))
+    side, down = np.median(np.array(frames), axis=0)
+    return [*rows, f"| lbp | {len(frames)} | {side:.3f} | {down:.3f} |"]
 
 
 def degraded(picture: Picture, seed: int) -> Picture:

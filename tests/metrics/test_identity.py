@@ -62,8 +62,8 @@ def test_they_agree_with_dlib_used_as_the_published_script_does(metrics):
         first = detect(pixels, 1)[0]
         vectors.append(np.array(network.compute_face_descriptor(pixels, five(pixels, first), 1)))
         p = [(q.x, q.y) for q in sixty_eight(pixels, first).parts()]
-        top_lip = p[48:55] + [p[64], p[63], p[62], p[61], p[60]]
-        bottom_lip = p[54:60] + [p[48], p[60], p[67], p[66], p[65], p[64]]
+        top_lip = [*p[48:55], p[64], p[63], p[62], p[61], p[60]]
+        bottom_lip = [*p[54:60], p[48], p[60], p[67], p[66], p[65], p[64]]
         points.append(np.array(p[:48] + top_lip + bottom_lip))
     assert len(points[0]) == 72
     one, other = (tensor(pixels) for pixels in pair)

@@ -251,7 +251,7 @@ def test_half_of_what_is_free_is_the_default(monkeypatch):
 
 # --- precision ---
 
-BOTH = Facts(precisions=("bfloat16", "float32"))
+BOTH = Facts(precisions=("bfloat16", "float32"), bfloat16_db=60.0)
 
 
 def fragile(bad_calls):

@@ -10,7 +10,7 @@ import skimage.data
 import torch
 
 import restauro as rs
-from restauro.errors import SettingError, UsageError
+from restauro.errors import PictureError, SettingError, UsageError
 from restauro.models import build, save_weights
 from restauro.picture import Picture, from_array
 from restauro.restore import renovate as module
@@ -290,6 +290,10 @@ def test_wrong_requests_are_named(picture: Picture, lively: Path):
         FaceSettings(historic=True, whole=True)
     with pytest.raises(UsageError, match="mask"):
         rs.renovate(picture, lively, faces=FaceSettings(historic=True), mask=picture)
+    with pytest.raises(SettingError, match="strength: found 2"):
+        rs.renovate(picture, lively, strength=2)
+    with pytest.raises(PictureError, match="the mask: found 20x20 px"):
+        rs.renovate(picture, lively, mask=from_array(np.zeros((20, 20), np.uint8)))
     with pytest.raises(SettingError, match="'haar'"):
         rs.renovate(picture, lively, faces=FaceSettings(detector="haar"))
     with pytest.raises(UsageError, match="'desmooth'"):

@@ -83,6 +83,7 @@ def _card(weights: Weights) -> dict[str, Any]:
             "halo_px": facts.halo_px,
             "global_statistics": facts.global_statistics,
             "precisions": list(facts.precisions),
+            "bfloat16_db": facts.bfloat16_db,
             "bytes_per_px": facts.bytes_per_px,
         },
         "code licence": "Apache-2.0",

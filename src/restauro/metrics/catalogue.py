@@ -2,9 +2,9 @@
 
 A :class:`PairMetric` compares each restored picture with its truth (or with the input it was made from); a
 :class:`SetMetric` compares all of them at once; a :class:`TimeMetric` is the time that making them took. Those that
-need pretrained weights say so when they are built, and their column stays empty with that sentence. Label maps, features of other networks and other filters for ``sc`` go
-straight to their files: :mod:`~restauro.metrics.miou`, :mod:`~restauro.metrics.fid`, :mod:`~restauro.metrics.kid`,
-:mod:`~restauro.metrics.sc`.
+need pretrained weights say so when they are built, and their column stays empty with that sentence. Label maps,
+features of other networks and other filters for ``sc`` go straight to their files: :mod:`~restauro.metrics.miou`,
+:mod:`~restauro.metrics.fid`, :mod:`~restauro.metrics.kid`, :mod:`~restauro.metrics.sc`.
 """
 
 from __future__ import annotations

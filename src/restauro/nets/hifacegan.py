@@ -347,4 +347,10 @@ def _facts(s: HiFaceGANSettings) -> Facts:
     if s.variant != "spade" and s.suppression == "lip":
         halo_px += 31
     # Measured at 512 x 512, the plain and the fast form: 909 at width 8, 1416 at 16, 2508 at 32, 3650 at 48.
-    return Facts(multiple=32, halo_px=halo_px, global_statistics=True, bytes_per_px=420 + 68 * s.width)
+    return Facts(
+        multiple=32,
+        halo_px=halo_px,
+        global_statistics=True,
+        precisions=("bfloat16", "float32"),
+        bytes_per_px=420 + 68 * s.width,
+    )

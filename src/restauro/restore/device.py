@@ -43,8 +43,8 @@ def choose_precision(
         good = reached is not None and reached >= BFLOAT16_DB
         usable: dict[Precision, bool] = {"float32": True, "bfloat16": good and _is_fast_in_bfloat16(device)}
         return next((precision for precision in facts.precisions if usable[precision]), "float32"), []
-    if wanted not in facts.precisions:
-        return wanted, [f"{wanted} was asked for, and this network was not measured in it"]
+    if wanted == "bfloat16" and (reached is None or wanted not in facts.precisions):
+        return wanted, ["bfloat16 was asked for, and this network was not measured in it"]
     if wanted == "bfloat16" and reached is not None and reached < BFLOAT16_DB:
         return wanted, [f"bfloat16 was asked for: these weights reach {reached:.1f} dB to float32 in it"]
     return wanted, []

@@ -37,7 +37,7 @@ from restauro.restore.faces.find import detector_named, find_faces
 from restauro.restore.faces.paste import Change, paste_all
 from restauro.restore.faces.sample import Similarity
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
-from restauro.restore.strength import blend
+from restauro.restore.strength import blend, check_mask
 from restauro.restore.verbs import Progress, by_model
 from restauro.sheet import grid
 
@@ -165,7 +165,9 @@ def renovate(
     Raises
     ------
     ModelError, UsageError
-        The model is not there, or is for another verb; no such detector.
+        The model is not there, or is for another verb; no such detector; a strength outside 0..1.
+    PictureError
+        A mask of another size.
 
     Notes
     -----
@@ -176,6 +178,11 @@ def renovate(
     weights = model if isinstance(model, Weights) else find(model)
     if faces.historic and mask is not None:
         raise UsageError("mask: found one with historic, wanted none; the result is a sheet, not the picture")
+    if not 0 <= strength <= 1:
+        raise SettingError("strength", strength, "a number in 0..1")
+    area = None if mask is None else mask.rgb().mean(axis=2, dtype=np.float32)
+    if area is not None:
+        check_mask(area, picture.pixels)
     began = time.perf_counter()
     work = _Work(picture, weights, engine, progress)
     try:
@@ -191,7 +198,6 @@ def renovate(
     evidence = work.evidence(time.perf_counter() - began, found)
     if faces.historic:
         return Restored(from_array(pixels, name=picture.source.name), evidence)
-    area = None if mask is None else mask.rgb().mean(axis=2, dtype=np.float32)
     return Restored(picture.with_pixels(blend(picture.pixels, pixels, strength, area)), evidence)
 
 

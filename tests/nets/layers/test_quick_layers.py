@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from restauro.nets.layers.any_size import InstanceNorm, QuickInstanceNorm, instance_norm
+from restauro.nets.layers.phases import FourPhases
 from restauro.nets.layers.sft import SFT, QuickSFT
 
 
@@ -46,3 +47,12 @@ def test_sft_with_and_without_what_is_known(pooled: bool):
     quick, y, guide = QuickSFT.of(sft), torch.randn(2, 8, 6, 5), torch.rand(2, 3, 6, 5)
     torch.testing.assert_close(quick(y, guide), sft(y, guide), atol=1e-6, rtol=0)
     torch.testing.assert_close(quick(y, guide, quick.modulation(guide)), sft(y, guide), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_four_phases_are_the_transposed_convolution(size: tuple[int, int], bias: bool):
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1, bias=bias).double().requires_grad_(False)
+    x = torch.randn(2, 6, *size, dtype=torch.float64)
+    torch.testing.assert_close(FourPhases(up)(x), up(x), atol=1e-12, rtol=0)

@@ -99,7 +99,8 @@ class QuickSFT(SFT):
         """Make it of a trained one, whose norms are folded; that one is left as it is."""
         quick = cls.__new__(cls)
         nn.Module.__init__(quick)
-        quick.pooled, quick.trunk = sft.pooled, sft.trunk
+        quick.pooled = sft.pooled
+        quick.trunk = nn.Sequential(*(nn.ReLU(inplace=True) if isinstance(m, nn.ReLU) else m for m in sft.trunk))
         inner, channels = sft.gamma.in_channels, sft.gamma.out_channels
         quick.both = nn.Conv2d(inner, 2 * channels, 3, padding=1).to(sft.gamma.weight)
         quick.both.weight.copy_(torch.cat([sft.gamma.weight, sft.beta.weight]))

@@ -19,9 +19,9 @@ from restauro.restore.faces.sample import Floats, Similarity, between, resample
 
 Points = NDArray[np.float64]
 
-# Side of the FFHQ square over side of the box, and its centre below the box's, in sides of the box: medians over
+# Side of the FFHQ square over side of the box, and its centre below the box's, in sides of the box. "lbp": medians over
 # training faces, printed by tools/measure_detectors.py. "given": a box drawn from hair line to chin and ear to ear.
-FRAMES = {"dlib": (1.79, -0.135), "lbp": (1.55, -0.075), "given": (1.4, -0.04)}
+FRAMES = {"lbp": (1.54, -0.07), "given": (1.4, -0.04)}
 
 
 def crop_of(face: Face, size_px: int, margin: float = 0.0) -> Similarity:

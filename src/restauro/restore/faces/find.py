@@ -34,7 +34,7 @@ LBP_WINDOW_PX = 24
 DLIB_WINDOW_PX = 80
 # Chosen on training faces and on photographs without; tools/measure_detectors.py measures them on others.
 LBP_LEAST_WINDOWS = 6
-DLIB_LEAST_MARGIN = 0.2
+DLIB_LEAST_MARGIN = 0.0
 SOFT_SIGMA_PX = 2.0  # of a window of 80 px
 
 
@@ -63,7 +63,8 @@ def find_faces(picture: Picture, detector: str = "auto", smallest_px: int = 40) 
     Returns
     -------
     tuple of Face
-        Empty if there is none. Boxes are those of the detector: about eyebrows to chin.
+        Of faces of one size, the surest first. Empty if there is none. Boxes are those of the detector: about
+        eyebrows to chin.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def find_faces(picture: Picture, detector: str = "auto", smallest_px: int = 40) 
         raise SettingError("smallest_px", smallest_px, f"{LBP_WINDOW_PX} or more")
     pixels = (np.clip(picture.rgb(), 0, 1) * 255 + 0.5).astype(np.uint8)
     faces = detector_named(detector).find(pixels, smallest_px)
-    return tuple(sorted(faces, key=lambda face: (-face.size_px, face.box)))
+    return tuple(sorted(faces, key=lambda face: (-round(face.size_px), -face.score, face.box)))
 
 
 def detector_named(name: str = "auto") -> Detector:
@@ -144,6 +145,8 @@ class Lbp:
 class Dlib:
     """dlib's HOG detector and its 68 landmarks; the score is the margin of its SVM.
 
+    It looks at the picture as it is and at softened halves of it, which show more of the faces that are degraded.
+
     Parameters
     ----------
     threshold
@@ -203,7 +206,7 @@ def _reduced(pixels: Bytes, factor: float, *, enlarge: bool = False) -> tuple[By
 def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
     """The picture as it is for the smallest faces, then by halves and softened, down to one window.
 
-    HOG sees gradients, so noise and blocks hide a face from it; a softened picture shows more of the degraded ones.
+    HOG sees gradients: noise and blocks hide a face from it, and a softened picture shows it again.
     """
     yield _reduced(pixels, factor, enlarge=True)
     while min(pixels.shape[:2]) * (factor := factor / 2) >= DLIB_WINDOW_PX:
