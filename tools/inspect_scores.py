@@ -106,7 +106,8 @@ def _alarms(judged: Judged, checks: Sequence[str]) -> list[str]:
     ruined = [[what, judged.rate(other & (judged.after == what))] for what in sorted(set(judged.after[other]))]
     return [
         "## False alarms: never smoothed, and called smoothed\n",
-        f"All everyday changes together: {judged.mean(hit, none, _percent)}.\n",
+        f"All everyday changes together: {judged.mean(hit, none, _percent)}. "
+        "Versions too small for a verdict (six places of 64 px) are left out.\n",
         _table(["never smoothed, then", "called smoothed", "cannot tell"], rows),
         _table(["set", "called smoothed (all everyday changes)"], by_source),
         _table(["ruined otherwise", "called smoothed"], ruined),

@@ -42,7 +42,7 @@ PRIOR = {"none": 0.4, "other": 0.1}
 RIDGE = 100.0
 FOLDS = 3
 #: Share of untouched pictures that may be called smoothed, on pictures held out in training.
-FALSE_ALARMS = 0.015
+FALSE_ALARMS = 0.01
 DRAWINGS = 3.0
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 TERMS = "free to use under Apache-2.0; trained on free pictures only (CC0, CC BY, Unsplash, synthetic faces)"

@@ -11,14 +11,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
+from restauro.models import find
+from restauro.train.few_shot import few_shot_recipe
 from restauro.train.loop import Progress
 from restauro.train.loop import train as run_training
 from restauro.train.parallel import joined, own_share
-from restauro.train.recipe import read_recipe
+from restauro.train.recipe import Recipe, changed, read_recipe
 
 
 def train(
-    recipe: str,
+    recipe: str | None = None,
     *,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
     run: str | None = None,
@@ -27,6 +29,10 @@ def train(
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     threads: int | None = None,
     tensorboard: bool = False,
+    few_shot: str | None = None,
+    truths: Path | None = None,
+    inputs: Path | None = None,
+    name: str = "personal",
 ) -> int:
     """Train a network from a recipe and a folder of pictures.
 
@@ -43,6 +49,8 @@ def train(
     restauro train recipes/desmooth-general.toml --root ~/pictures --resume
 
     restauro train mine.toml --root ~/pictures --set minutes=30 --set optimiser.lr=0.0003
+
+    restauro train --few-shot desmooth-general --inputs filtered/ --truths originals/ --name my-camera
 
     Parameters
     ----------
@@ -62,20 +70,27 @@ def train(
         Threads of torch on the CPU.
     tensorboard
         Write the log and the sheets for TensorBoard too (needs restauro[tensorboard]).
+    few_shot
+        Instead of a recipe: a model's name or file, to be fitted to 5 to 50 pairs of a filter of your own.
+    truths, inputs
+        With --few-shot: pictures as they were, and as the filter left them, under the same names.
+    name
+        With --few-shot: the name of the fitted model.
     """
-    if root is None:
-        raise UsageError("--root: found nothing, wanted the folder of the pictures; give it, or set RESTAURO_DATA")
+    if few_shot is None:
+        settings, folder_of_data = _from_recipe(recipe, root, set_)
+    else:
+        settings, folder_of_data = _from_pairs(few_shot, truths, inputs, name, set_)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    settings = read_recipe(recipe, set_)
     folder = Path(run or f"runs/{settings.name}")
     with joined():
         first = own_share().rank == 0
         weights = run_training(
             settings,
-            root=Path(root),
+            root=folder_of_data,
             run=folder,
             resume=resume,
             minutes=minutes,
@@ -86,6 +101,23 @@ def train(
     if first:
         _tell_end(weights, folder)
     return 0
+
+
+def _from_recipe(recipe: str | None, root: str | None, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
+    if recipe is None:
+        raise UsageError("train: found no recipe, wanted a .toml file, or --few-shot MODEL with --inputs and --truths")
+    if root is None:
+        raise UsageError("--root: found nothing, wanted the folder of the pictures; give it, or set RESTAURO_DATA")
+    return read_recipe(recipe, overrides), Path(root)
+
+
+def _from_pairs(
+    model: str, truths: Path | None, inputs: Path | None, name: str, overrides: tuple[str, ...]
+) -> tuple[Recipe, Path]:
+    if truths is None or inputs is None:
+        raise UsageError("--few-shot: found no pairs, wanted --inputs and --truths, two folders with the same names")
+    recipe, root = few_shot_recipe(find(model), truths, inputs, name)
+    return changed(recipe, overrides), root
 
 
 def _tell_end(weights: Path | None, folder: Path) -> None:

@@ -90,7 +90,7 @@ def deconvolve(
     Returns
     -------
     array
-        As ``pixels``. Time of one core for 512 x 512 x 3: 0.3 s (Wiener), 0.1 s an iteration (Richardson-Lucy).
+        As ``pixels``. One core, 512 x 512 x 3, 15 x 15 taps: 0.05 s (Wiener), 0.07 s an iteration (Richardson-Lucy).
 
     Raises
     ------

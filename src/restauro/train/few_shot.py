@@ -76,7 +76,7 @@ def few_shot_recipe(
         data=DataSection(train=(pairs,)),
         loss=LossSection(l1=1.0, ssim=0.05),
         optimiser=OptimiserSection(lr=1e-3, weight_decay=0.0, warmup=20),
-        start=weights.name if not weights.record == {} else str(weights.path),
+        start=weights.name if weights.record else str(weights.path),
         adapt=AdaptSection(rank=rank),
     )
     return recipe, root

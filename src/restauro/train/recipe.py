@@ -211,6 +211,12 @@ class AdversarialSection(_Section):
     penalty: PositiveFloat = 10.0
 
 
+class AdaptSection(_Section):
+    """Fit the network of ``start`` with low-rank changes of its weights; see :mod:`restauro.train.low_rank`."""
+
+    rank: PositiveInt = 8
+
+
 class Recipe(_Section):
     """One trained network: from nothing, or from the weights that ``start`` names (a model, or a path).
 
@@ -220,7 +226,7 @@ class Recipe(_Section):
     with it, and float32 elsewhere; losses, norm statistics and the master weights are float32 always.
     """
 
-    later = frozenset({"accumulate", "sample_minutes", "start", "critic", "adversarial", "minutes", "labels"})
+    later = frozenset({"accumulate", "sample_minutes", "start", "critic", "adversarial", "minutes", "labels", "adapt"})
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     verb: Literal["smooth", "desmooth", "deblur", "renovate", "translate"]
@@ -245,9 +251,12 @@ class Recipe(_Section):
     adversarial: AdversarialSection | None = None
     minutes: PositiveFloat | None = None
     labels: LabelSection | None = None
+    adapt: AdaptSection | None = None
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Recipe:
+        if self.adapt is not None and self.start is None:
+            raise ValueError("start, the network that [adapt] changes; add the key start")
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):
@@ -307,6 +316,17 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 _OTHER_BUDGET = {"minutes": "iterations", "iterations": "minutes"}
+
+
+def changed(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
+    """A recipe with values changed as :func:`read_recipe` changes them."""
+    tree = recipe.model_dump()
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise DataError(f"{recipe.name}: {_first_complaint(error)}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

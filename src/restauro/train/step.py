@@ -26,6 +26,7 @@ from restauro.train.adversarial import Critic, CriticLoss, feature_matching, gen
 from restauro.train.data import Share
 from restauro.train.labels import condition_channels
 from restauro.train.losses import Losses
+from restauro.train.low_rank import free_low_rank, merged_state
 from restauro.train.parallel import only_last, own_device, shared
 from restauro.train.precision import Precision, choose_precision
 from restauro.train.recipe import OptimiserSection, Recipe
@@ -53,6 +54,8 @@ class Training:
         self.device = own_device()
         self.net = _placed(build(recipe.model.architecture, **recipe.model.options), self.device)
         self.start_sha256 = _start(self.net, recipe) if fresh and recipe.start else ""
+        if recipe.adapt:
+            free_low_rank(self.net, recipe.adapt.rank)
         self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self.optimiser = _optimiser(self.net, recipe.optimiser)
         self._compute_in(choose_precision(recipe.precision, self.device))
@@ -198,7 +201,15 @@ class Training:
             notes["vgg19_sha256"] = self.losses.vgg.sha256
         if scores:
             notes["scores"] = json.dumps(list(scores))
-        save_weights(self.average.module, target, model.architecture, model.options, notes)
+        save_weights(self._plain(), target, model.architecture, model.options, notes)
+
+    def _plain(self) -> nn.Module:
+        """The averaged network as it is built, with low-rank changes added in."""
+        if not self.recipe.adapt:
+            return self.average.module
+        net = build(self.recipe.model.architecture, **self.recipe.model.options)
+        net.load_state_dict(merged_state(self.average.module))
+        return net
 
     def capture(self, data_digest: str) -> dict[str, Any]:
         """Everything that decides what comes next."""
@@ -256,7 +267,8 @@ def _placed(net: Net, device: torch.device) -> Net:
 
 
 def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(net.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    free = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(free, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
 def _start(net: nn.Module, recipe: Recipe) -> str:

@@ -37,7 +37,7 @@ class FourPhases(nn.Module):
         """[N, C, H, W] -> [N, D, 2 H, 2 W]."""
         height, width = x.shape[2:]
         phases = self.conv(x).split(self.channels, dim=1)  # [N, D, H + 1, W + 1]; odd pixels lie one further
-        y = phases[0].new_empty(len(x), self.channels, 2 * height, 2 * width)
+        y: Tensor = phases[0].new_empty(len(x), self.channels, 2 * height, 2 * width)
         for i, phase in enumerate(phases):
             row, col = divmod(i, 2)
             y[:, :, row::2, col::2] = phase[:, :, row : row + height, col : col + width]

@@ -19,7 +19,7 @@ from restauro.restore.inspect.classifier import Classifier, Strength, Verdict, s
 from restauro.restore.inspect.features import NAMES, PATCH_PX, Patches, features, patches_of
 
 #: Fewest patches, and fewest with anything in them, that a verdict rests on.
-FEWEST = 4
+FEWEST = 6
 #: log2 of levels: a patch whose liveliest windows deviate less has nothing in it.
 EMPTY: Final = 1.0
 
@@ -139,7 +139,7 @@ def inspect(picture: Picture) -> Report:
     >>> from restauro.picture import from_array
     >>> report = inspect(from_array(np.zeros((48, 48, 3), np.float32)))
     >>> report.verdict, report.reason
-    ('cannot tell', 'too small: found 0 places of 64 px to look at, wanted 4')
+    ('cannot tell', 'too small: found 0 places of 64 px to look at, wanted 6')
     """
     judge = shipped()
     patches = patches_of(picture.pixels)
@@ -195,7 +195,7 @@ def too_little(rows: NDArray[np.float32]) -> str:
     """Why these patches [P, F] are no ground for a verdict; empty where they are.
 
     >>> too_little(np.zeros((2, len(NAMES)), np.float32))
-    'too small: found 2 places of 64 px to look at, wanted 4'
+    'too small: found 2 places of 64 px to look at, wanted 6'
     """
     if len(rows) < FEWEST:
         return f"too small: found {len(rows)} places of {PATCH_PX} px to look at, wanted {FEWEST}"
