@@ -71,6 +71,12 @@ MODELS: dict[str, ModelSpec] = {
             "DeSmoothGAN, row pix2pix",
             bfloat16_db=60.0,
         ),
+        ModelSpec(
+            "renovate-faces",
+            "renovate",
+            "renovates degraded faces: blur, noise, JPEG blocks and 4-8x reduction in any order (fidelity)",
+            "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
+        ),
     )
 }
 
