@@ -10,6 +10,7 @@ in the same type: what computes all of them is hardly faster.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -130,7 +131,8 @@ def _made(maker: str, options: Mapping[str, Any]) -> nn.Module:
 
 
 def _db(a: np.ndarray, b: np.ndarray) -> float:
-    return float(-10 * np.log10(np.square(a.astype(np.float64) - b).mean()))
+    error = float(np.square(a.astype(np.float64) - b).mean())
+    return -10 * math.log10(error) if error else math.inf
 
 
 def _gflop(net: nn.Module, side: int = 128) -> float:

@@ -186,7 +186,7 @@ def _curve(tables: Sequence[tuple[str, Table]]) -> str:
     """One line per level, one column per method and metric: the mean, and how many pictures it is of."""
     first = tables[0][1]
     columns = [(row.method, column) for column in first.columns for row in first.rows]
-    head = ["degradation", *(f"{column.name.split(':')[0]}, {method}" for method, column in columns)]
+    head = ["degradation", *(f"{method}: {column.name}" for method, column in columns)]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for what, table in tables:
         cells = [_mean(table, method, column.name, column.digits) for method, column in columns]

@@ -52,7 +52,8 @@ def read_kernel(path: str | Path) -> Taps:
     """
     names = choose_kernel(path)
     if len(names) > 1:
-        raise UsageError(f"kernel {path}: found {len(names)} kernels, wanted one of {', '.join(names)}")
+        few = ", ".join(_split(name)[1] for name in names[:6]) + (", ..." if len(names) > 6 else "")
+        raise UsageError(f"kernel {path}: found {len(names)} kernels, wanted one; add :NAME, of {few}")
     return normalised(_load(names[0]), str(path))
 
 

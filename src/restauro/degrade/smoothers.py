@@ -4,7 +4,8 @@ What a desmoother meets in the world is a picture that *somehow* lost its detail
 scale of strength: 0 takes so little that one must look twice, 1 is about as flat as anybody makes a picture, and
 between the two the setting that decides (``lam``, ``eps``, ...) grows geometrically. The ends were chosen so that the
 methods change photographs of 256 to 384 px alike: PSNR to the input is 38 to 41 dB at 0 and 25 to 28 dB at 1 (median;
-for ``beautify`` on skin, 44 and 30). The other settings of a method (radius, width) are drawn.
+for ``beautify`` on skin, 44 and 30); ``tests/degrade/test_smoothers.py`` holds them to about that. The other settings
+of a method (radius, width) are drawn.
 """
 
 from __future__ import annotations

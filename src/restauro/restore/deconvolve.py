@@ -165,7 +165,7 @@ def _about(kernel: Taps) -> str:
     told = f"kernel of {columns}x{rows} taps, SHA-256 {kernel_sha256(kernel)[:12]}, taken as true"
     if max(abs(x), abs(y)) < 1:
         return told
-    return f"{told}; its centroid is {x:+.1f} px right of and {y:+.1f} px below its middle, so the picture moves as far"
+    return f"{told}; its centroid is {x:+.1f} px right of and {y:+.1f} px below its middle: the result is moved back"
 
 
 def _one(plane: Plane, kernel: Taps, settings: DeconvolutionSettings) -> Plane:

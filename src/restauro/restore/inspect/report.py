@@ -1,7 +1,7 @@
 """``restauro.inspect``: was a picture smoothed, by what, how strongly, where, and what would help.
 
-It speaks of pixels. It does not know who or what is in a picture, why it was smoothed, or by whom, and where the
-signs are few or contradict each other it says that it cannot tell.
+It speaks of pixels. It does not know who or what is in a picture, why it was smoothed, or by whom, and where it is not
+sure enough it says that it cannot tell.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ def inspect(picture: Picture) -> Report:
     family = likeliest if chances[likeliest] > 0.5 else None
     verdict = judge.verdict(smoothed)
     if verdict == "cannot tell":
-        reason = f"the signs contradict each other: {_percent(smoothed)} for a smoother"
+        wanted = judge.decided["smoothed_from"]
+        reason = f"not sure enough: {_percent(smoothed)} for a smoother, wanted {100 * wanted:.1f} %"
         return _report(judge, patches, places, verdict, reason, family, chances)
     if verdict == "not smoothed":
         what = f", but {FAMILIES['other']}" if family == "other" else ""
