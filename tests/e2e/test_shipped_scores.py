@@ -21,7 +21,11 @@ def test_manifest_tells_the_truth(name: str, data_root: Path, tmp_path: Path):
     weights = find(name)
     net = load(weights)
     scores = {(score["set"], score["metric"]): score for score in weights.record["scores"]}
-    for one in validation_sets(read_recipe(ROOT / "recipes" / f"{name}.toml"), data_root, tmp_path):
+    recipe = read_recipe(ROOT / "recipes" / f"{name}.toml")
+    root = next((r for r in (data_root, ROOT / "runs") if (r / recipe.data.validation[0].folder).is_dir()), None)
+    if root is None:
+        pytest.skip(f"the sets of {name} are made by a tool; see the head of its recipe")
+    for one in validation_sets(recipe, root, tmp_path):
         methods = {name: whole_picture(net, facts_of(net))}
         table = score_table(one, methods, {}, metrics=(psnr.NAME, ssim.NAME))
         for metric, tolerance in ((psnr.NAME, 0.02), (ssim.NAME, 0.001)):
