@@ -147,9 +147,9 @@ def main() -> int:
     parser.add_argument("--anew", nargs="*", default=[], metavar="FILTER", help="but not these rows")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
     try:
-        {"quality": quality, "ablations": ablations, "queue": queue}[given.table](given)
+        with torch.no_grad():
+            {"quality": quality, "ablations": ablations, "queue": queue}[given.table](given)
     except (RestauroError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
