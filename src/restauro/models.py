@@ -74,9 +74,10 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec(
             "renovate-faces",
             "renovate",
-            "renovates degraded faces: blur, noise, JPEG blocks and 4-8x reduction in any order (fidelity)",
+            "renovates worn faces: blur, noise, JPEG blocks and 4-8x reduction, some or all of them (fidelity)",
             "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
         ),
+        ModelSpec("sasnet-small", "smooth", "removes texture and keeps structure: a small SASNet", "SASNet"),
     )
 }
 
