@@ -16,6 +16,7 @@ from restauro.nets.layers.full_attention import FullAttention
 from restauro.nets.layers.sft import SFT
 
 _INSIDE = ".parametrizations."
+_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class LowRankChange(nn.Module):
@@ -64,21 +65,22 @@ def free_low_rank(net: nn.Module, rank: int) -> int:
     steering = {id(part) for module in whole for part in module.modules()}
     for module in whole:
         module.requires_grad_(True)
-    for module in [m for m in net.modules() if id(m) not in steering]:
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            parametrize.register_parametrization(module, "weight", LowRankChange(module.weight, rank))
-            if module.bias is not None:
-                module.bias.requires_grad_(True)
+    for layer in [m for m in net.modules() if isinstance(m, _LAYERS) and id(m) not in steering]:
+        parametrize.register_parametrization(layer, "weight", LowRankChange(layer.weight, rank))
+        if layer.bias is not None:
+            layer.bias.requires_grad_(True)
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
 def merged_state(net: nn.Module) -> dict[str, Tensor]:
     """The state of a network with every low-rank change added in: the names and shapes of the network as built."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for key, value in net.state_dict().items():
         owner, found, rest = key.partition(_INSIDE)
         if not found:
             state[key] = value
         elif rest == "weight.original":
-            state[f"{owner}.weight"] = net.get_submodule(owner).weight.detach()
+            weight = net.get_submodule(owner).weight
+            assert isinstance(weight, Tensor)
+            state[f"{owner}.weight"] = weight.detach()
     return state
