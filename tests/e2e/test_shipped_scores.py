@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,11 @@ def test_manifest_tells_the_truth(name: str, data_root: Path, tmp_path: Path):
             assert gain is not None
             assert gain.mean == pytest.approx(scores[one.name, metric]["gain"], abs=tolerance)
             assert gain.low > 0, "better than the input, with an interval that excludes zero"
-            unsharp = next(row.method for row in table.rows if row.method.startswith("unsharp"))
+        worn = replace(one, pairs=tuple(pair for pair in one.pairs if (pair.source != pair.truth).any()))
+        if len(worn.pairs) < len(one.pairs):  # a picture that met no step has nothing to gain
+            table = score_table(worn, methods, {}, metrics=(psnr.NAME, ssim.NAME))
+        unsharp = next(row.method for row in table.rows if row.method.startswith("unsharp"))
+        for metric in (psnr.NAME, ssim.NAME):
             over_unsharp = table.gain(name, metric, over=unsharp)
             assert over_unsharp is not None
             assert over_unsharp.low > 0, "better than the best unsharp mask of the grid"
