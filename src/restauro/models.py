@@ -296,5 +296,5 @@ def _metadata(path: Path, data: bytes) -> dict[str, str]:
 
 
 def _known(found: str, table: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(found, list(table), n=1)
+    close = difflib.get_close_matches(found, list(table), n=1, cutoff=0.75)
     return f"{close[0]!r} perhaps (of {', '.join(table)})" if close else f"one of {', '.join(table)}"

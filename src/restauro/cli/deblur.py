@@ -47,7 +47,8 @@ def deblur(
     inputs
         Files, folders, globs, or - for stdin.
     model
-        A model's name (see: restauro models list) or the path of a .safetensors file; without it deblur-general.
+        A model's name (see: restauro models list) or the path of a .safetensors file; without it deblur-general,
+        which does not ship yet: train it from recipes/deblur-general.toml and name its file, or give the kernel.
     kernel
         The file of a kernel; then no model is used.
     method
