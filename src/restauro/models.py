@@ -76,8 +76,15 @@ MODELS: dict[str, ModelSpec] = {
             "renovate",
             "renovates worn faces: blur, noise, JPEG blocks and 4-8x reduction, some or all of them (fidelity)",
             "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
+            bfloat16_db=58.0,
         ),
-        ModelSpec("sasnet-small", "smooth", "removes texture and keeps structure: a small SASNet", "SASNet"),
+        ModelSpec(
+            "sasnet-small",
+            "smooth",
+            "removes texture and keeps structure: a small SASNet",
+            "SASNet",
+            bfloat16_db=58.0,
+        ),
     )
 }
 
