@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.harness import Case, compare, in_fresh_process
-from benchmarks.inputs import picture, use_threads
+from benchmarks import beside
+from benchmarks.harness import Case
 from restauro.smooth.l0 import L0Settings, l0
 
 QUESTION = "Is our L0 smoothing (lambda 0.02, kappa 2) as fast as OpenCV's, and what memory does it take?"
@@ -37,35 +37,6 @@ def opencv(pixels: np.ndarray) -> Callable[[], np.ndarray]:
 CANDIDATES = {"restauro": ours, "OpenCV": opencv}
 
 
-def prepare(candidate: str, megapixels: float, threads: int) -> Callable[[], None]:
-    """Make one candidate ready in a fresh process: loaded, compiled, tried on a small picture."""
-    use_threads(threads)
-    CANDIDATES[candidate](picture(0))()
-    work = CANDIDATES[candidate](picture(megapixels))
-
-    def without_result() -> None:
-        work()
-
-    return without_result
-
-
 def cases(megapixels: Sequence[float], rounds: int, threads: int) -> list[Case]:
     """Compare both on every size."""
-    use_threads(threads)
-    return [_case(size, rounds, threads) for size in megapixels]
-
-
-def _case(megapixels: float, rounds: int, threads: int) -> Case:
-    pixels = picture(megapixels)
-    works = {name: make(pixels) for name, make in CANDIDATES.items()}
-    seconds, ratios = compare(works, rounds)
-    difference = works["restauro"]().astype(np.float64) - works["OpenCV"]()
-    memory = {
-        name: in_fresh_process(
-            "benchmarks.l0:prepare", {"candidate": name, "megapixels": megapixels, "threads": threads}
-        )[1]
-        for name in CANDIDATES
-    }
-    agreement_db = float(-10 * np.log10(np.mean(difference**2)))
-    height, width, _ = pixels.shape
-    return Case(width, height, seconds, ratios, memory, {"agreement, dB": agreement_db})
+    return beside.cases("benchmarks.l0", megapixels, rounds, threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import scipy.ndimage
@@ -11,8 +10,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 import torch
 
-from benchmarks.harness import Case, compare, in_fresh_process
-from benchmarks.inputs import picture, use_threads
+from benchmarks import beside
+from benchmarks.harness import Case
 from restauro.smooth.rtv import RTVSettings, rtv
 
 QUESTION = (
@@ -67,31 +66,6 @@ def _blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
 CANDIDATES = {"restauro": ours, "direct solve": direct}
 
 
-def prepare(candidate: str, megapixels: float, threads: int) -> Callable[[], None]:
-    """Make one candidate ready in a fresh process: loaded, compiled, tried on a small picture."""
-    use_threads(threads)
-    CANDIDATES[candidate](picture(0))()
-    work = CANDIDATES[candidate](picture(megapixels))
-
-    def without_result() -> None:
-        work()
-
-    return without_result
-
-
 def cases(megapixels: Sequence[float], rounds: int, threads: int) -> list[Case]:
     """Compare both on every size."""
-    use_threads(threads)
-    return [_case(size, rounds, threads) for size in megapixels]
-
-
-def _case(megapixels: float, rounds: int, threads: int) -> Case:
-    pixels = picture(megapixels)
-    works = {name: make(pixels) for name, make in CANDIDATES.items()}
-    seconds, ratios = compare(works, rounds)
-    difference = works["restauro"]().astype(np.float64) - works["direct solve"]()
-    measure = partial(in_fresh_process, "benchmarks.rtv:prepare")
-    memory = {name: measure({"candidate": name, "megapixels": megapixels, "threads": threads})[1] for name in works}
-    agreement_db = float(-10 * np.log10(np.mean(difference**2) + 1e-30))
-    height, width, _ = pixels.shape
-    return Case(width, height, seconds, ratios, memory, {"agreement, dB": agreement_db})
+    return beside.cases("benchmarks.rtv", megapixels, rounds, threads)

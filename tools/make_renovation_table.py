@@ -331,15 +331,19 @@ def _network(row: str, name: str | Path) -> Network:
 
 
 def _generalist(folder: Path) -> list[Network]:
-    """renovate-faces, trained on the full degradation: from RUNS, or as it ships; none where it is in neither."""
-    path = folder / GENERALIST / f"{GENERALIST}.safetensors"
+    """renovate-faces as it ships, or from RUNS; none where it is in neither."""
+    path = _weights_of(folder, GENERALIST)
     if not path.exists() and GENERALIST not in MODELS:
         return []
-    return [_network(f"{GENERALIST} (generalist)", path if path.exists() else GENERALIST)]
+    return [_network(f"{GENERALIST} (generalist)", GENERALIST if GENERALIST in MODELS else path)]
 
 
 def _weights(folder: Path, run: Run) -> Path:
-    return folder / run.name / f"{run.name}.safetensors"
+    return _weights_of(folder, run.name)
+
+
+def _weights_of(folder: Path, name: str) -> Path:
+    return folder / name / f"{name}.safetensors"
 
 
 def _is_task(run: Run) -> bool:

@@ -221,8 +221,8 @@ def trained(networks: Sequence[Network], runs: Path) -> tuple[dict[str, Any], di
     there, missing = {}, {}
     for network in networks:
         path = runs / network.name / f"{network.name}.safetensors"
-        if path.exists() or network.name in MODELS:
-            there[network.name] = load(find(path if path.exists() else network.name))
+        if network.name in MODELS or path.exists():
+            there[network.name] = load(find(network.name if network.name in MODELS else path))
         else:
             missing[network.name] = f"not trained; see docs/guide/smoothing.md and {TOOL} queue"
     return there, missing
@@ -279,8 +279,9 @@ def kept_filters(saved: Path) -> tuple[dict[str, Row], dict[str, str]]:
 INTRODUCTION = """SASNet's Table 1 on the free sets of `tools/make_sps.py`: other pictures than the paper's at the same
 levels, so that its numbers stand beside ours for orientation alone. No structure and no texture of training or tuning
 is in validation (in SPS as published, both are). Filters: one setting per set, tuned on pictures of their own.
-Networks called `smooth-...` had four minutes of one core, `sasnet-small` 45; sizes and iterations stand in
-`tools/make_smoothing_tables.py`. Rows ending in `-approx` are after papers whose code or text was not to be had.
+Networks called `smooth-...` had as many iterations as were timed to fill four minutes of one core, `sasnet-small` 45;
+sizes and iterations stand in `tools/make_smoothing_tables.py`.
+Rows ending in `-approx` are after papers whose code or text was not to be had.
 Grids were widened where the first tuning picked their ends; RTV's also after a look at validation, where its first
 choice (sigma 4) has 27.41 dB on SPS-like: hold that against a network."""
 

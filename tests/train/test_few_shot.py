@@ -85,3 +85,11 @@ def test_too_few_pairs(start: Path, pairs: tuple[Path, Path], capsys: pytest.Cap
     words = ["train", "--few-shot", str(start), "--truths", str(pairs[0]), "--inputs", str(pairs[1])]
     assert main(words) != 0
     assert "found 4 pictures, wanted at least 5" in capsys.readouterr().err
+
+
+def test_a_name_that_is_none_is_one_line(
+    start: Path, pairs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--few-shot", str(start), "--truths", str(pairs[0]), "--inputs", str(pairs[1])]
+    assert main([*words, "--name", "My Camera"]) == 1
+    assert "name: found 'My Camera', wanted:" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,21 @@ from restauro.train.parallel import joined, own_share
 from restauro.train.recipe import Recipe, changed, read_recipe
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PairOptions:
+    """A model fitted to pairs of a filter of one's own."""
+
+    few_shot: str | None = None
+    "Instead of a recipe: a model's name or file, to be fitted to 5 to 50 pairs of a filter of your own."
+    truths: Path | None = None
+    "With --few-shot: pictures as they were."
+    inputs: Path | None = None
+    "With --few-shot: the same pictures as the filter left them, under the same names."
+    name: str = "personal"
+    "With --few-shot: the name of the fitted model."
+
+
 def train(
     recipe: str | None = None,
     *,
@@ -29,10 +45,7 @@ def train(
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     threads: int | None = None,
     tensorboard: bool = False,
-    few_shot: str | None = None,
-    truths: Path | None = None,
-    inputs: Path | None = None,
-    name: str = "personal",
+    pairs: PairOptions = PairOptions(),
 ) -> int:
     """Train a network from a recipe and a folder of pictures.
 
@@ -70,17 +83,8 @@ def train(
         Threads of torch on the CPU.
     tensorboard
         Write the log and the sheets for TensorBoard too (needs restauro[tensorboard]).
-    few_shot
-        Instead of a recipe: a model's name or file, to be fitted to 5 to 50 pairs of a filter of your own.
-    truths, inputs
-        With --few-shot: pictures as they were, and as the filter left them, under the same names.
-    name
-        With --few-shot: the name of the fitted model.
     """
-    if few_shot is None:
-        settings, folder_of_data = _from_recipe(recipe, root, set_)
-    else:
-        settings, folder_of_data = _from_pairs(few_shot, truths, inputs, name, set_)
+    settings, folder_of_data = _from_pairs(pairs, set_) if pairs.few_shot else _from_recipe(recipe, root, set_)
     if threads is not None:
         import torch
 
@@ -111,12 +115,10 @@ def _from_recipe(recipe: str | None, root: str | None, overrides: tuple[str, ...
     return read_recipe(recipe, overrides), Path(root)
 
 
-def _from_pairs(
-    model: str, truths: Path | None, inputs: Path | None, name: str, overrides: tuple[str, ...]
-) -> tuple[Recipe, Path]:
-    if truths is None or inputs is None:
+def _from_pairs(pairs: PairOptions, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
+    if pairs.truths is None or pairs.inputs is None:
         raise UsageError("--few-shot: found no pairs, wanted --inputs and --truths, two folders with the same names")
-    recipe, root = few_shot_recipe(find(model), truths, inputs, name)
+    recipe, root = few_shot_recipe(find(str(pairs.few_shot)), pairs.truths, pairs.inputs, pairs.name)
     return changed(recipe, overrides), root
 
 

@@ -9,17 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from restauro.errors import DataError
+from restauro.errors import DataError, ModelError, UsageError
 from restauro.models import Weights
-from restauro.train.recipe import (
-    AdaptSection,
-    DataSection,
-    LossSection,
-    ModelSection,
-    OptimiserSection,
-    PictureSet,
-    Recipe,
-)
+from restauro.train.recipe import PictureSet, Recipe, checked
 
 #: Fewer pairs than this teach the pictures and not the filter.
 FEWEST = 5
@@ -46,7 +38,9 @@ def few_shot_recipe(
     Raises
     ------
     DataError
-        No such folder, or fewer than five pictures in it.
+        No such folder, fewer than five pictures in it, or a name that is none.
+    ModelError, UsageError
+        Weights without their recipe; a model for label maps.
     """
     for folder in (truths, inputs):
         if not folder.is_dir():
@@ -60,23 +54,27 @@ def few_shot_recipe(
         folder=str(truths.resolve().relative_to(root)),
         inputs=str(inputs.resolve().relative_to(root)),
     )
+    if "recipe" not in weights.metadata:
+        raise ModelError(f"{weights.path}: found no recipe in the weights, wanted a network that this library trained")
     began = Recipe.model_validate_json(weights.metadata["recipe"])
-    recipe = Recipe(
-        name=name,
-        verb=began.verb,
-        summary=f"{weights.name}, fitted to {count} pairs of one filter",
-        terms=f"a personal model; its start: {began.terms}",
-        seed=1,
-        iterations=iterations,
-        batch=8,
-        patch_px=128,
-        precision=began.precision,
-        ema=0.98,
-        model=ModelSection(architecture=weights.architecture, options=dict(weights.options)),
-        data=DataSection(train=(pairs,)),
-        loss=LossSection(l1=1.0, ssim=0.05),
-        optimiser=OptimiserSection(lr=1e-3, weight_decay=0.0, warmup=20),
-        start=weights.name if weights.record else str(weights.path),
-        adapt=AdaptSection(rank=rank),
-    )
-    return recipe, root
+    if began.labels:
+        raise UsageError(f"--few-shot {weights.name}: found a model for label maps, wanted one for pictures")
+    tree = {
+        "name": name,
+        "verb": began.verb,
+        "summary": f"{weights.name}, fitted to {count} pairs of one filter",
+        "terms": f"a personal model; its start: {began.terms}",
+        "seed": 1,
+        "iterations": iterations,
+        "batch": 8,
+        "patch_px": 128,
+        "precision": began.precision,
+        "ema": 0.98,
+        "model": {"architecture": weights.architecture, "options": dict(weights.options)},
+        "data": {"train": [pairs]},
+        "loss": {"l1": 1.0, "ssim": 0.05},
+        "optimiser": {"lr": 1e-3, "weight_decay": 0.0, "warmup": 20},
+        "start": weights.name if weights.record else str(weights.path),
+        "adapt": {"rank": rank},
+    }
+    return checked(tree, f"--few-shot {weights.name}"), root

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -309,10 +310,7 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise DataError(f"{path}: found {error}, wanted TOML; correct that place") from None
     for override in overrides:
         _apply(tree, override)
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise DataError(f"{path}: {_first_complaint(error)}") from None
+    return checked(tree, str(path))
 
 
 _OTHER_BUDGET = {"minutes": "iterations", "iterations": "minutes"}
@@ -323,10 +321,21 @@ def changed(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
     tree = recipe.model_dump()
     for override in overrides:
         _apply(tree, override)
+    return checked(tree, recipe.name)
+
+
+def checked(tree: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of a tree of sections; ``where`` begins the line of complaint.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_recipe`.
+    """
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise DataError(f"{recipe.name}: {_first_complaint(error)}") from None
+        raise DataError(f"{where}: {_first_complaint(error)}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
