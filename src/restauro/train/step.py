@@ -27,6 +27,7 @@ from restauro.train.data import Share
 from restauro.train.labels import condition_channels
 from restauro.train.losses import Losses
 from restauro.train.low_rank import free_low_rank, merged_state
+from restauro.train.muon import Muon
 from restauro.train.parallel import only_last, own_device, shared
 from restauro.train.precision import Precision, choose_precision
 from restauro.train.recipe import OptimiserSection, Recipe
@@ -268,7 +269,8 @@ def _placed(net: Net, device: torch.device) -> Net:
 
 def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimizer:
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(free, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    kind = Muon if settings.name == "muon" else torch.optim.AdamW
+    return kind(free, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
 def _start(net: nn.Module, recipe: Recipe) -> str:
