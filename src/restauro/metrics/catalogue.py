@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restauro.errors import SettingError
-from restauro.metrics import ciede2000, fid, identity, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim
+from restauro.metrics import ciede2000, fid, identity, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim, student_report
 from restauro.metrics.table import Column
 from restauro.nets.features import SQUEEZENET11_FILE, features_folder, load_squeezenet11
 from restauro.smooth.l0 import L0Settings, l0
@@ -176,18 +176,27 @@ _ALL: tuple[Metric, ...] = (
     PairMetric(Column(_CAP80, "higher", 3, "dB", note=_PAPER), _stored(psnr.psnr_cap80)),
     PairMetric(Column(_SSIM, "higher", note=_PAPER), _stored(ssim.ssim)),
     PairMetric(Column(_MS_SSIM, "higher", note=_PAPER), _stored(partial(ms_ssim.ms_ssim, last_power=4))),
+    PairMetric(
+        Column(student_report.NAME_SSIM, "higher", note=student_report.NOTE), _plain(student_report.signed_ssim)
+    ),
+    SetMetric(
+        Column(student_report.NAME_PAIRS, "lower", 3, per_picture=False, note=student_report.NOTE),
+        _squeeze,
+        student_report.mean_of_pairs,
+    ),
 )
 
 METRICS = {metric.column.name: metric for metric in _ALL}
 CLEAN = (psnr.NAME, ssim.NAME, ciede2000.NAME, lpips.NAME)
 PAPER = (_CAP80, _SSIM, _MS_SSIM)
+REPORT = (psnr.NAME, student_report.NAME_SSIM, student_report.NAME_PAIRS)
 
 
 def find(names: Sequence[str]) -> tuple[Metric, ...]:
     """Metrics by name, each once.
 
-    A full name, or the word before the colon for the first of its conventions in the table, or ``clean`` or ``paper``
-    for :data:`CLEAN` and :data:`PAPER`. Tables print full names only.
+    A full name, or the word before the colon for the first of its conventions in the table, or ``clean``, ``paper`` or
+    ``report`` for :data:`CLEAN`, :data:`PAPER` and :data:`REPORT`. Tables print full names only.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def find(names: Sequence[str]) -> tuple[Metric, ...]:
     ...
     restauro.errors.SettingError: metrics: found 'lpips', wanted one of lpips-squeeze-caffe
     """
-    groups = {"clean": CLEAN, "paper": PAPER}
+    groups = {"clean": CLEAN, "paper": PAPER, "report": REPORT}
     full = [_full_name(one) for name in names for one in groups.get(name, (name,))]
     return tuple(METRICS[name] for name in dict.fromkeys(full))
 
