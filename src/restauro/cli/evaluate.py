@@ -47,7 +47,7 @@ def evaluate(
     root
         The folder that the recipe's picture sets are relative to.
     metrics
-        Names with commas between, for example psnr,ssim,sc; clean, paper and report are groups. docs/metrics.md has them all.
+        Names with commas between, for example psnr,ssim,sc; groups: clean, paper, report. docs/metrics.md has them all.
     output
         A .md, .csv, .json or (for folders) .html file, one per validation set; without it Markdown on stdout.
     json

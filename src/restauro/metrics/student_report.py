@@ -5,7 +5,7 @@ For the column "as reported" beside honest ones only: both numbers mislead.
 ``ssim:gauss11,rgb,valid,signed``  SSIM of pictures stretched to -1..1, with a range of 2. Contrast and structure are
                                    those of 0..1; the luminance term compares means around zero, where mid grey is: it
                                    punishes a shift of a grey place out of all proportion (from level 121 to 134 of 255
-                                   it falls from 1 to about -0.75), and one of a bright place less.
+                                   it falls from 1 to -0.86), and one of a bright place less.
 ``fsd:mean-of-2``                  The Frechet distance of two made pictures to their two truths, then the mean over
                                    such batches. A covariance fitted to two pictures says nothing of a distribution:
                                    with u, v the differences of features within each batch and m the means it is
@@ -55,7 +55,7 @@ def signed_ssim(a: Tensor, b: Tensor) -> Tensor:
     >>> import torch
     >>> dark, light = torch.full((1, 3, 16, 16), 0.474), torch.full((1, 3, 16, 16), 0.526)
     >>> round(signed_ssim(dark, light).item(), 2), round(signed_ssim(light, light).item(), 2)
-    (-0.74, 1.0)
+    (-0.86, 1.0)
     """
     a, b = picture_pair(a, b)
     _, contrast = ssim_terms(a, b)
