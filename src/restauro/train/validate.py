@@ -24,7 +24,7 @@ from restauro.metrics.psnr import psnr
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table
 from restauro.models import facts_of, load
-from restauro.train.data import PairSet, load_pairs, to_tensor
+from restauro.train.data import Pair, PairSet, load_pairs, to_tensor
 from restauro.train.recipe import Recipe
 
 #: (sigma in px, amount) of the unsharp masks that are tried.
@@ -61,7 +61,7 @@ def score_table(
     metrics, setup
         See :class:`restauro.metrics.scoreboard.Scoreboard`.
     """
-    name, reference = _class_means(one) if one.pairs[0].planes else _best_unsharp(one)
+    name, reference = class_means(one.pairs) if one.pairs[0].planes else _best_unsharp(one)
     board = Scoreboard(metrics, setup)
     digest = hashlib.sha256()
     for pair in one.pairs:
@@ -149,15 +149,15 @@ def _best_unsharp(one: PairSet) -> tuple[str, Restore]:
     return f"unsharp sigma={sigma} amount={amount}", lambda x: unsharp(x, sigma, amount)
 
 
-def _class_means(one: PairSet) -> tuple[str, Restore]:
+def class_means(pairs: Sequence[Pair]) -> tuple[str, Restore]:
     """Every pixel in the mean colour of its class: no other flat painting of a label map has a lower squared error."""
     sums = counts = torch.zeros(())
-    for pair in one.pairs:
+    for pair in pairs:
         planes, truth = pair.given().double(), to_tensor(pair.truth[None]).double()
         sums = sums + torch.einsum("nkhw,nchw->kc", planes, truth)
         counts = counts + planes.sum((0, 2, 3))
-    assert one.pairs[0].planes is not None
-    classes = len(one.pairs[0].planes.classes)
+    assert pairs[0].planes is not None
+    classes = len(pairs[0].planes.classes)
     means = (sums / counts.clamp(min=1)[:, None]).float()[:classes]
     return "class means", lambda x: torch.einsum("nkhw,kc->nchw", x[:, :classes], means)
 
