@@ -55,7 +55,7 @@ RIVALS: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
 }
 #: The segmenter: iterations, batch, side of its crops.
 ITERATIONS, BATCH, CROP_PX = 1500, 4, 160
-RATE = OptimiserSection(name="muon", lr=5e-3, warmup=50)
+RATE = OptimiserSection(name="muon", lr=1.5e-2, warmup=20)
 
 Restore = Callable[[Tensor], Tensor]
 
