@@ -356,8 +356,8 @@ def test_a_device_that_is_not_there_is_a_setting_error(device):
 
 def test_a_network_elsewhere_is_copied_not_moved():
     net = conv_stack()
-    assert engine._on_device(net, torch.device("cpu"), "a.png") is net
-    moved = engine._on_device(net, torch.device("meta"), "a.png")
+    assert device_module.on_device(net, torch.device("cpu"), "a.png") is net
+    moved = device_module.on_device(net, torch.device("meta"), "a.png")
     assert {tensor.device.type for tensor in moved.parameters()} == {"meta"}
     assert {tensor.device.type for tensor in net.parameters()} == {"cpu"}
 
@@ -365,7 +365,7 @@ def test_a_network_elsewhere_is_copied_not_moved():
 def test_a_network_too_large_for_the_device_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA ...")))
     with pytest.raises(EngineError, match=r"a\.png: found no memory on meta for the network's weights"):
-        engine._on_device(conv_stack(), torch.device("meta"), "a.png")
+        device_module.on_device(conv_stack(), torch.device("meta"), "a.png")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
-"""Where and in what a network runs: the one place where a device and a precision are chosen."""
+"""Where and in what a network runs: the one place where a device and a precision are chosen, and lived with."""
 
 from __future__ import annotations
 
+import copy
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from typing import Literal
 
 import torch
+from torch import nn
 
-from restauro.errors import SettingError
+from restauro.errors import EngineError, SettingError
 from restauro.facts import BFLOAT16_DB, Facts, Precision
 
 
@@ -63,3 +68,45 @@ def _is_fast_in_bfloat16(device: torch.device) -> bool:
         "_is_amx_tile_supported",
     )  # torch 2.6 to 2.13; private, hence getattr
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell running out of memory from a network's own errors; on most devices only the words differ."""
+    words = (
+        "out of memory",
+        "not enough memory",
+        "DefaultCPUAllocator",
+        "bad_alloc",
+        "ALLOC_FAILED",
+        "could not create a primitive",  # oneDNN's way to say it
+    )
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
+
+
+def on_device(net: nn.Module, device: torch.device, name: str) -> nn.Module:
+    """The network itself where it is on the device already, else a copy there; ``name`` begins a complaint."""
+    if all(tensor.device == device for tensor in chain(net.parameters(), net.buffers())):
+        return net
+    try:
+        # A copy, because moving the caller's network would pull it from under another thread.
+        return copy.deepcopy(net).to(device)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EngineError(
+            f"{name}: found no memory on {device} for the network's weights; free some, or take device cpu"
+        ) from error
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch inside; None leaves them as they are."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,11 +10,8 @@ The picture stays in host memory and each tile goes to the device alone. The res
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -24,7 +21,7 @@ from torch import nn
 
 from restauro.errors import EngineError, SettingError
 from restauro.facts import Facts, Precision, SeesWhole
-from restauro.restore.device import choose_device, choose_precision
+from restauro.restore.device import choose_device, choose_precision, is_out_of_memory, on_device, threads
 from restauro.restore.memory import free_bytes
 from restauro.restore.tiles import Grid, Span, cut, largest_tile_px
 
@@ -173,12 +170,12 @@ def run(
     _check(net, facts, pixels, alpha, name)
     device = choose_device(settings.device)
     precision, notes = choose_precision(settings.precision, facts, device)
-    ready = _Ready(_on_device(net, device, name), facts, device, precision, name)
+    ready = _Ready(on_device(net, device, name), facts, device, precision, name)
     grid = _plan(pixels, facts, settings, device, ready.sees, name)
     if settings.tile_px is not None and grid.count > 1 and grid.tile_px < settings.tile_px:
         notes.append(f"tiles of {settings.tile_px} px exceed the memory limit: took {grid.tile_px} px")
     done = 0
-    with _threads(settings.threads):
+    with threads(settings.threads):
         result = _allocate(pixels, name)
         while True:
             total, repeated = done + grid.count, 0
@@ -190,7 +187,7 @@ def run(
                         progress(done, total)
                 break
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             # Outside of the handler: the traceback, and the tensors that it held, are gone.
             before, grid = grid, _shrink(grid, pixels, facts, settings, name)
@@ -276,46 +273,6 @@ def _floor_px(settings: EngineSettings) -> int:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell running out of memory from a network's own errors; on most devices only the words differ."""
-    words = (
-        "out of memory",
-        "not enough memory",
-        "DefaultCPUAllocator",
-        "bad_alloc",
-        "ALLOC_FAILED",
-        "could not create a primitive",  # oneDNN's way to say it
-    )
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
-
-
-def _on_device(net: nn.Module, device: torch.device, name: str) -> nn.Module:
-    if all(tensor.device == device for tensor in chain(net.parameters(), net.buffers())):
-        return net
-    try:
-        # A copy, because moving the caller's network would pull it from under another thread.
-        return copy.deepcopy(net).to(device)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise EngineError(
-            f"{name}: found no memory on {device} for the network's weights; free some, or take device cpu"
-        ) from error
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, eq=False)
