@@ -7,7 +7,8 @@
 FOLDER holds the validation photographs of recipes/deblur-general.toml and, for the real kernels, blur/kernels.npz
 (eight of Levin et al. 2009; picture k gets kernel k modulo 8). Every input has the blur of its column, noise of one
 level and 8 bits, by seeds that are a function of the picture's place. Networks are those named, or else all of verb
-"deblur" that ship or lie finished in RUNS. The classical rows get the true kernel, which nobody has of a photograph.
+"deblur" that ship or lie finished in RUNS. Classical rows get the true kernel, which nobody has of a photograph, or
+the one that is estimated from the blurred picture alone (``restauro deblur --kernel estimate``).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
 from restauro.models import MODELS, Weights, facts_of, find, load
+from restauro.restore.blind import estimate_kernel
 from restauro.restore.deconvolve import DeconvolutionSettings, deconvolve
 from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
@@ -183,6 +185,7 @@ def section(given: Sequence[Sample], found: Sequence[Weights], name: str) -> str
     }
     if name != "sharp":
         rows |= {f"{how}, true kernel": lambda one, how=how: with_kernel(one, how) for how in (WIENER, LUCY)}
+    rows[f"{WIENER}, estimated kernel"] = with_estimate
     networks = {one.name: network(one) for one in found}
     rows |= {about: lambda sample, net=net: net(sample.source) for about, net in networks.items()}
     for one in given:
@@ -213,6 +216,13 @@ def with_kernel(one: Sample, how: DeconvolutionSettings) -> Tensor:
     """Deconvolution with the very kernel of the input."""
     assert one.kernel is not None
     made = deconvolve(one.source[0].permute(1, 2, 0).contiguous().numpy(), one.kernel.numpy(), how)
+    return torch.from_numpy(made).permute(2, 0, 1)[None]
+
+
+def with_estimate(one: Sample) -> Tensor:
+    """Deconvolution with the kernel that is estimated from the input."""
+    pixels = one.source[0].permute(1, 2, 0).contiguous().numpy()
+    made = deconvolve(pixels, estimate_kernel(pixels, WIENER.size_px), WIENER)
     return torch.from_numpy(made).permute(2, 0, 1)[None]
 
 

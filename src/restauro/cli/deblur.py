@@ -12,7 +12,7 @@ from restauro.degrade.kernel_files import read_kernel
 from restauro.errors import UsageError
 from restauro.models import find
 from restauro.picture import read
-from restauro.restore.deconvolve import DeconvolutionSettings
+from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings
 from restauro.restore.verbs import deblur as deblur_picture
 
 
@@ -24,19 +24,23 @@ def deblur(
     balance: float | None = None,
     iterations: int | None = None,
     linear_light: bool = False,
+    kernel_size: int | None = None,
     strength: float = 1.0,
     mask: str | None = None,
     files: FileOptions = FileOptions(),
     engine: EngineOptions = EngineOptions(),
 ) -> int:
-    """Take blur out of pictures: by a model, or by the kernel where it is known.
+    """Take blur out of pictures: by a model, or by a kernel, known or estimated.
 
     A kernel is what a point of light became, and is taken as true. It is a small grey picture, rows of numbers in a
-    .txt, a .npy, or FILE.npz:NAME; its middle is where the point was.
+    .txt, a .npy, or FILE.npz:NAME; its middle is where the point was. --kernel estimate finds it in the picture, where
+    one blur lies over all of it (a shaken camera).
 
     Examples:
 
     restauro deblur shaken.jpg
+
+    restauro deblur shaken.jpg --kernel estimate
 
     restauro deblur shaken.jpg --kernel kernel.png --method richardson-lucy --iterations 40
 
@@ -50,7 +54,7 @@ def deblur(
         A model's name (see: restauro models list) or the path of a .safetensors file; without it deblur-general,
         which does not ship yet: train it from recipes/deblur-general.toml and name its file, or give the kernel.
     kernel
-        The file of a kernel; then no model is used.
+        The file of a kernel, or estimate; then no model is used.
     method
         With a kernel: wiener (without it; one linear filter) or richardson-lucy (iterations, slower).
     balance
@@ -59,16 +63,18 @@ def deblur(
         Of richardson-lucy: more is sharper and noisier; without it 30.
     linear_light
         With a kernel: the blur was of light, as in a camera, and not of sRGB values.
+    kernel_size
+        Of an estimated kernel: its side in pixels, odd, somewhat larger than the blur is long; without it 25.
     strength
         0 = the input bit for bit, 1 = all that is proposed.
     mask
         A grey picture of the same size: white is deblurred, black stays as it is.
     """
-    settings = _deconvolution(kernel, method, balance, iterations, linear_light)
+    settings = _deconvolution(kernel, method, balance, iterations, linear_light, kernel_size)
     if kernel is not None and model is not None:
         raise UsageError("deblur: found --model and --kernel, wanted one of them; leave the other out")
     weights = find(model or "deblur-general") if kernel is None else None
-    taps = read_kernel(kernel) if kernel is not None else None
+    taps = kernel if kernel in (None, ESTIMATE) else read_kernel(kernel)
     area = read(mask) if mask else None
     run = engine.settings()
     return each_picture(
@@ -89,11 +95,17 @@ def deblur(
 
 
 def _deconvolution(
-    kernel: str | None, method: str | None, balance: float | None, iterations: int | None, linear_light: bool
+    kernel: str | None,
+    method: str | None,
+    balance: float | None,
+    iterations: int | None,
+    linear_light: bool,
+    kernel_size: int | None,
 ) -> DeconvolutionSettings | None:
     """The settings of deconvolution; an option that would do nothing is refused."""
     if kernel is None:
         given = {"--method": method, "--balance": balance, "--iterations": iterations, "--linear-light": linear_light}
+        given |= {"--kernel-size": kernel_size}
         for option, value in given.items():
             if value:
                 raise UsageError(f"{option}: found no --kernel beside it, wanted one; name the kernel, or leave it out")
@@ -102,10 +114,13 @@ def _deconvolution(
         raise UsageError("--balance: found richardson-lucy, wanted wiener; leave one of them out, or use --iterations")
     if method != "richardson-lucy" and iterations is not None:
         raise UsageError("--iterations: found wiener, wanted richardson-lucy; add --method richardson-lucy")
+    if kernel != ESTIMATE and kernel_size is not None:
+        raise UsageError("--kernel-size: found a kernel that is known, wanted --kernel estimate; leave one of them out")
     default = DeconvolutionSettings()
     return DeconvolutionSettings(
         "richardson-lucy" if method == "richardson-lucy" else "wiener",
         default.balance if balance is None else balance,
         default.iterations if iterations is None else iterations,
         linear_light,
+        default.size_px if kernel_size is None else kernel_size,
     )

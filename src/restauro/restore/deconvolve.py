@@ -1,8 +1,9 @@
-"""Deblurring with a known kernel: Wiener's filter and Richardson-Lucy, by scikit-image.
+"""Deblurring with a kernel, known or estimated: Wiener's filter and Richardson-Lucy, by scikit-image.
 
 Sources: Hunt, "A matrix theory proof of the discrete convolution theorem", 1971, as Orieux et al. 2010 write it;
-Richardson 1972 and Lucy 1974. Both take the kernel as true (non-blind). What is beyond the border is unknown, and both
-would ring there: the picture is first continued by its reflection, which fades into that of the opposite border.
+Richardson 1972 and Lucy 1974. Both take the kernel as true; :mod:`.blind` estimates one. What is beyond the border is
+unknown, and both would ring there: the picture is first continued by its reflection, which fades into that of the
+opposite border.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from restauro.degrade.kernels import from_linear, require_flag, to_linear
 from restauro.degrade.steps import require_number
 from restauro.errors import PictureError, SettingError
 from restauro.picture import Picture
+from restauro.restore.blind import check_size, continued, estimate_kernel
 from restauro.restore.outcome import Evidence, Failed, Restored
 from restauro.restore.strength import blend
 
 Method = Literal["wiener", "richardson-lucy"]
+ESTIMATE = "estimate"  # in place of a kernel
 Plane = NDArray[np.float64]
 
 
@@ -44,6 +47,8 @@ class DeconvolutionSettings:
         Of Richardson-Lucy. More is sharper, and noisier.
     linear_light
         The blur was of light, as in a camera. False: of sRGB values, as in most benchmarks and in this library's laws.
+    size_px
+        Side of the kernel where it is estimated, see :func:`restauro.restore.blind.estimate_kernel`.
 
     Examples
     --------
@@ -57,6 +62,7 @@ class DeconvolutionSettings:
     balance: float = 0.01
     iterations: int = 30
     linear_light: bool = False
+    size_px: int = 25
 
     def __post_init__(self) -> None:
         if self.method not in ("wiener", "richardson-lucy"):
@@ -64,6 +70,7 @@ class DeconvolutionSettings:
         require_number("balance", self.balance, 1e-9, 1000)
         require_number("iterations", self.iterations, 1, 10_000, whole=True)
         require_flag("linear_light", self.linear_light)
+        check_size(self.size_px)
 
     def __str__(self) -> str:
         how = f"balance={self.balance:g}" if self.method == "wiener" else f"iterations={self.iterations}"
@@ -126,11 +133,15 @@ def by_kernel(
     mask: NDArray[np.float32] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Restored | Failed:
-    """Deblur a picture with a known kernel; parameters and errors as :func:`restauro.deblur`, mask [H, W]."""
+    """Deblur a picture with a kernel; parameters and errors as :func:`restauro.deblur`, mask [H, W]."""
     settings = settings or DeconvolutionSettings()
-    taps = normalised(kernel, "array") if isinstance(kernel, np.ndarray) else read_kernel(kernel)
+    estimated = isinstance(kernel, str) and kernel == ESTIMATE
+    taps = None if estimated else normalised(kernel, "array") if isinstance(kernel, np.ndarray) else read_kernel(kernel)
     began = time.perf_counter()
     try:
+        if taps is None:
+            given = _light(picture.pixels) if settings.linear_light else picture.pixels
+            taps = estimate_kernel(given, settings.size_px)
         made = deconvolve(picture.pixels, taps, settings, progress)
     except PictureError as error:
         return Failed(
@@ -144,7 +155,7 @@ def by_kernel(
         precision="float64",
         tiles=1,
         seconds=time.perf_counter() - began,
-        notes=(_about(taps),),
+        notes=(_about(taps, estimated),),
     )
     return Restored(picture.with_pixels(pixels), evidence)
 
@@ -159,10 +170,11 @@ def centroid_px(kernel: Taps) -> tuple[float, float]:
     return float(kernel.sum(0) @ x), float(kernel.sum(1) @ y)
 
 
-def _about(kernel: Taps) -> str:
+def _about(kernel: Taps, estimated: bool) -> str:
     x, y = centroid_px(kernel)
     rows, columns = kernel.shape
-    told = f"kernel of {columns}x{rows} taps, SHA-256 {kernel_sha256(kernel)[:12]}, taken as true"
+    told = f"kernel of {columns}x{rows} taps, SHA-256 {kernel_sha256(kernel)[:12]}, "
+    told += "estimated from this picture, and it may be wrong" if estimated else "taken as true"
     if max(abs(x), abs(y)) < 1:
         return told
     return f"{told}; its centroid is {x:+.1f} px right of and {y:+.1f} px below its middle: the result is moved back"
@@ -171,22 +183,13 @@ def _about(kernel: Taps) -> str:
 def _one(plane: Plane, kernel: Taps, settings: DeconvolutionSettings) -> Plane:
     height, width = plane.shape
     top, left = (2 * side for side in kernel.shape)
-    wide = _continued(_continued(plane, top).T, left).T
+    wide = continued(continued(plane, top).T, left).T
     if settings.method == "wiener":
         made = restoration.wiener(wide, kernel, settings.balance, clip=False)
     else:
         made = restoration.richardson_lucy(wide, kernel, settings.iterations, clip=False)
     result: Plane = made[top : top + height, left : left + width]
     return result
-
-
-def _continued(plane: Plane, margin: int) -> Plane:
-    """``margin`` more rows above and below; the whole is periodic without a step."""
-    after = np.pad(plane, ((0, 2 * margin), (0, 0)), mode="reflect")[len(plane) :]
-    before = np.pad(plane, ((2 * margin, 0), (0, 0)), mode="reflect")[: 2 * margin]
-    fade = ((np.arange(2 * margin) + 1) / (2 * margin + 1))[:, None]
-    between = (1 - fade) * after + fade * before
-    return np.concatenate([between[margin:], plane, between[:margin]])
 
 
 def _light(pixels: NDArray[np.float32]) -> NDArray[Any]:

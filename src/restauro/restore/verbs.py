@@ -164,7 +164,7 @@ def deblur(
     engine: EngineSettings | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Take blur out of a picture: by a model, or by the kernel where it is known.
+    """Take blur out of a picture: by a model, or by a kernel, known or estimated.
 
     Parameters
     ----------
@@ -174,7 +174,8 @@ def deblur(
         See :func:`desmooth`; ``"deblur-general"`` where neither a model nor a kernel is given.
     kernel
         What a point of light became: an array [kh, kw], or a path as
-        :func:`restauro.degrade.kernel_files.read_kernel` takes it.
+        :func:`restauro.degrade.kernel_files.read_kernel` takes it; or ``"estimate"``, to have it estimated from the
+        picture (:mod:`restauro.restore.blind`), for one that was blurred alike all over.
     deconvolution
         How to use the kernel, see :class:`restauro.restore.deconvolve.DeconvolutionSettings`.
     strength, mask
