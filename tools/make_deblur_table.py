@@ -37,8 +37,9 @@ from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
 from restauro.models import MODELS, Weights, facts_of, find, load
-from restauro.restore.blind import estimate_kernel
-from restauro.restore.deconvolve import DeconvolutionSettings, deconvolve
+from restauro.picture import from_array
+from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings, by_kernel, deconvolve
+from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
@@ -221,9 +222,10 @@ def with_kernel(one: Sample, how: DeconvolutionSettings) -> Tensor:
 
 def with_estimate(one: Sample) -> Tensor:
     """Deconvolution with the kernel that is estimated from the input."""
-    pixels = one.source[0].permute(1, 2, 0).contiguous().numpy()
-    made = deconvolve(pixels, estimate_kernel(pixels, WIENER.size_px), WIENER)
-    return torch.from_numpy(made).permute(2, 0, 1)[None]
+    outcome = by_kernel(from_array(one.source[0].permute(1, 2, 0).contiguous().numpy()), ESTIMATE, WIENER)
+    if isinstance(outcome, Failed):  # the verb leaves the picture alone, and says so
+        return one.source
+    return torch.from_numpy(outcome.picture.pixels).permute(2, 0, 1)[None]
 
 
 def network(weights: Weights) -> Restore:
@@ -251,6 +253,8 @@ def heading(found: Sequence[Weights]) -> str:
         "",
         "- Rows with the *true kernel* are not blind: they are told how each picture was blurred, and nobody knows "
         "that of a photograph. The unsharp mask is the best of its grid on these very pictures, and flattered.",
+        "- *Estimated kernel* is `restauro deblur --kernel estimate`; where it finds no one blur, the picture counts as it "
+        "is.",
         f"- Below each table, in levels of 255: the mean shift of each colour, and the *common pattern*: errors of all "
         f"outputs averaged over pictures in {GRID} x {GRID} cells, less each picture's mean, root mean square. "
         "*By chance* is what pictures without anything in common would leave. A dark spot at one place stands out "

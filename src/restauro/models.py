@@ -83,7 +83,7 @@ MODELS: dict[str, ModelSpec] = {
             "smooth",
             "removes texture and keeps structure: a small SASNet",
             "SASNet",
-            bfloat16_db=58.0,
+            bfloat16_db=57.0,
         ),
     )
 }

@@ -13,7 +13,7 @@ from restauro.degrade.kernels import convolve
 from restauro.degrade.motion import TrajectoryBlur
 from restauro.errors import PictureError, SettingError
 from restauro.picture import from_array
-from restauro.restore.blind import WINDOW_PX, estimate_kernel
+from restauro.restore.blind import WINDOW_PX, agreement, estimate_kernel
 from restauro.restore.deconvolve import DeconvolutionSettings, centroid_px
 
 
@@ -73,6 +73,13 @@ def test_a_flat_picture_has_no_blur_and_a_large_one_is_seen_through_a_window():
     wide = np.full((30, WINDOW_PX + 200, 3), 0.5)
     wide[5:25, -60:-20] = 0.9  # all that there is to see lies at the far end
     assert np.count_nonzero(estimate_kernel(blurred(wide, line(7, 0.0), 0), 9)) > 2
+
+
+def test_a_sharp_picture_is_refused():
+    sharp = (astronaut()[:400, 80:480] / 255).astype(np.float32)
+    failed = rs.deblur(from_array(sharp), kernel="estimate")
+    assert "found no one blur" in failed.reason
+    assert not agreement(np.full((64, 64, 3), 0.5), line(7, 0.0)).credible
 
 
 def test_what_cannot_be_is_said():

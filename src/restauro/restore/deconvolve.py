@@ -24,7 +24,7 @@ from restauro.degrade.kernels import from_linear, require_flag, to_linear
 from restauro.degrade.steps import require_number
 from restauro.errors import PictureError, SettingError
 from restauro.picture import Picture
-from restauro.restore.blind import check_size, continued, estimate_kernel
+from restauro.restore.blind import CORRELATION, SLOPES, agreement, check_size, continued, estimate_kernel
 from restauro.restore.outcome import Evidence, Failed, Restored
 from restauro.restore.strength import blend
 
@@ -141,7 +141,7 @@ def by_kernel(
     try:
         if taps is None:
             given = _light(picture.pixels) if settings.linear_light else picture.pixels
-            taps = estimate_kernel(given, settings.size_px)
+            taps = _believed(given, settings.size_px)
         made = deconvolve(picture.pixels, taps, settings, progress)
     except PictureError as error:
         return Failed(
@@ -168,6 +168,20 @@ def centroid_px(kernel: Taps) -> tuple[float, float]:
     """
     y, x = (np.arange(side) - side // 2 for side in kernel.shape)
     return float(kernel.sum(0) @ x), float(kernel.sum(1) @ y)
+
+
+def _believed(given: NDArray[Any], size_px: int) -> Taps:
+    kernel = estimate_kernel(given, size_px)
+    seen = agreement(given, kernel)
+    if not seen.credible:
+        raise PictureError(
+            "the picture",
+            f"no one blur of up to {size_px} px (its spectrum shows the estimated kernel with a correlation of "
+            f"{seen.correlation:.2f} and a slope of {seen.slope:.2f})",
+            f"{CORRELATION} or more and {SLOPES[0]} to {SLOPES[1]}",
+            "name the kernel if it is known, try another kernel size, or use a model",
+        )
+    return kernel
 
 
 def _about(kernel: Taps, estimated: bool) -> str:
