@@ -253,8 +253,8 @@ def heading(found: Sequence[Weights]) -> str:
         "",
         "- Rows with the *true kernel* are not blind: they are told how each picture was blurred, and nobody knows "
         "that of a photograph. The unsharp mask is the best of its grid on these very pictures, and flattered.",
-        "- *Estimated kernel* is `restauro deblur --kernel estimate`; where it finds no one blur, the picture counts as it "
-        "is.",
+        "- *Estimated kernel* is `restauro deblur --kernel estimate`; where it finds no one blur, the picture counts "
+        "as it is.",
         f"- Below each table, in levels of 255: the mean shift of each colour, and the *common pattern*: errors of all "
         f"outputs averaged over pictures in {GRID} x {GRID} cells, less each picture's mean, root mean square. "
         "*By chance* is what pictures without anything in common would leave. A dark spot at one place stands out "

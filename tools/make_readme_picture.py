@@ -1,9 +1,10 @@
-"""Make the README's pictures, both from the photograph that comes with scikit-image.
+"""Make the README's pictures, all from the photograph that comes with scikit-image.
 
 .venv/bin/python tools/make_readme_picture.py
 
 docs/pictures/demo.jpg is the comparison that ``restauro demo`` writes; docs/pictures/renovate.jpg is what ``restauro
-renovate --whole`` makes of ``restauro degrade face-renovation``, for two seeds.
+renovate --whole`` makes of ``restauro degrade face-renovation``, for two seeds; docs/pictures/deblur.jpg what
+``restauro deblur --kernel estimate`` makes of ``restauro degrade motion-trajectory --set severity=0.5``, likewise.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from restauro.sheet import grid
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SEEDS = (6, 7)
+SHAKEN = (7, 3)
+CROP = (slice(0, 300), slice(80, 380))
 
 
 def main() -> None:
-    """Make both."""
+    """Make all."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         demo(folder)
@@ -33,18 +36,39 @@ def main() -> None:
     grid([renovation(seed) for seed in SEEDS], ("degraded", "renovated", "original")).save(
         PICTURES / "renovate.jpg", quality=88
     )
+    grid([deblurring(seed) for seed in SHAKEN], ("shaken", "deblurred, kernel estimated", "original")).save(
+        PICTURES / "deblur.jpg", quality=88
+    )
     for path in sorted(PICTURES.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")
 
 
 def renovation(seed: int) -> list[np.ndarray]:
     """The upper half of the astronaut, in three states, uint8 [300, 300, 3]."""
-    truth = from_array(skimage.data.astronaut()[:300, 80:380].astype(np.float32) / 255, name="astronaut")
+    truth = from_array(skimage.data.astronaut()[CROP].astype(np.float32) / 255, name="astronaut")
     worn, _ = rs.degrade(truth, "face-renovation", seed=seed)
-    outcome = rs.renovate(worn, faces=FaceSettings(whole=True))
+    restored = done(rs.renovate(worn, faces=FaceSettings(whole=True)))
+    return [levels(one) for one in (worn, restored, truth)]
+
+
+def deblurring(seed: int) -> list[np.ndarray]:
+    """The same part of the astronaut, shaken, deblurred, and as it was."""
+    truth = from_array(skimage.data.astronaut().astype(np.float32) / 255, name="astronaut")
+    shaken, _ = rs.degrade(truth, "motion-trajectory", {"severity": 0.5}, seed=seed)
+    restored = done(rs.deblur(shaken, kernel="estimate"))
+    return [levels(one)[CROP] for one in (shaken, restored, truth)]
+
+
+def done(outcome: rs.Restored | rs.Failed) -> rs.Picture:
+    """The picture of an outcome."""
     if not isinstance(outcome, rs.Restored):
-        raise SystemExit(f"found {outcome}, wanted a renovated picture")
-    return [np.rint(one.pixels * 255).clip(0, 255).astype(np.uint8) for one in (worn, outcome.picture, truth)]
+        raise SystemExit(f"found {outcome}, wanted a restored picture")
+    return outcome.picture
+
+
+def levels(picture: rs.Picture) -> np.ndarray:
+    """uint8 [H, W, C]."""
+    return np.rint(picture.pixels * 255).clip(0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":
