@@ -24,7 +24,8 @@ from restauro.degrade.kernels import from_linear, require_flag, to_linear
 from restauro.degrade.steps import require_number
 from restauro.errors import PictureError, SettingError
 from restauro.picture import Picture
-from restauro.restore.blind import CORRELATION, SLOPES, agreement, check_size, continued, estimate_kernel
+from restauro.restore.blind import CORRELATION, SLOPES, agreement, check_size, estimate_kernel
+from restauro.restore.borders import continued
 from restauro.restore.outcome import Evidence, Failed, Restored
 from restauro.restore.strength import blend
 
