@@ -54,8 +54,8 @@ RIVALS: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "translate-rival-spade": ("spade", {"guide_channels": 12, "width": 16}),
 }
 #: The segmenter: iterations, batch, side of its crops.
-ITERATIONS, BATCH, CROP_PX = 1500, 4, 160
-RATE = OptimiserSection(name="muon", lr=1.5e-2, warmup=20)
+ITERATIONS, BATCH, CROP_PX = 800, 4, 160
+RATE = OptimiserSection(name="muon", lr=8e-3, warmup=100)
 
 Restore = Callable[[Tensor], Tensor]
 
@@ -148,6 +148,7 @@ def fit(net: nn.Module, pairs: Sequence[Pair], iterations: int) -> None:
             made = net(x.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(made.float(), wanted)
         loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), RATE.clip)
         optimiser.step()
         if iteration % 100 == 0:
             print(f"segmenter: {iteration} of {iterations}, cross-entropy {float(loss.detach()):.3f}", file=sys.stderr)

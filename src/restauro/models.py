@@ -79,6 +79,19 @@ MODELS: dict[str, ModelSpec] = {
             bfloat16_db=58.0,
         ),
         ModelSpec(
+            "deblur-general",
+            "deblur",
+            "takes some of the blur by camera shake, movement and slight defocus out of photographs (fidelity)",
+            "DeblurGAN's task, DeSmoothGAN's row pix2pix",
+            bfloat16_db=70.0,
+        ),
+        ModelSpec(
+            "translate-facades",
+            "translate",
+            "draws house fronts from label maps of the 12 classes of the CMP facade base (research use)",
+            "ASAP-Net",
+        ),
+        ModelSpec(
             "sasnet-small",
             "smooth",
             "removes texture and keeps structure: a small SASNet",

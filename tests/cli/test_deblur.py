@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from restauro.cli.main import main
-from restauro.models import MODELS, build, save_weights
+from restauro.models import build, save_weights
 
 
 @pytest.fixture
@@ -93,10 +93,11 @@ def test_a_picture_smaller_than_the_kernel_fails_and_the_rest_go_on(
     assert "shaken.deblurred.png" in shown.out
 
 
-@pytest.mark.skipif("deblur-general" in MODELS, reason="it ships now")
-def test_the_model_that_does_not_ship_yet(picture: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["deblur", str(picture)]) == 1
-    assert "found 'deblur-general', wanted" in capsys.readouterr().err
+def test_without_a_kernel_the_model_that_ships(picture: Path):
+    assert main(["deblur", str(picture)]) == 0
+    made = pixels_of(picture.with_name("shaken.deblurred.png"))
+    assert made.shape == pixels_of(picture).shape
+    assert (made != pixels_of(picture)).any()
 
 
 def test_dry_run_and_help(picture: Path, kernel: Path, capsys: pytest.CaptureFixture[str]):

@@ -11,7 +11,7 @@ import torch
 import restauro as rs
 from restauro.degrade.kernels import convolve, from_linear, to_linear
 from restauro.degrade.motion import TrajectoryBlur
-from restauro.errors import ModelError, PictureError, SettingError, UsageError
+from restauro.errors import PictureError, SettingError, UsageError
 from restauro.picture import from_array
 from restauro.restore.deconvolve import DeconvolutionSettings, centroid_px, deconvolve
 from restauro.restore.outcome import Failed, Restored
@@ -157,7 +157,5 @@ def test_what_cannot_be_asked():
             DeconvolutionSettings(**wrong)
 
 
-@pytest.mark.skipif("deblur-general" in rs.MODELS, reason="it ships now")
-def test_a_model_that_does_not_ship_is_said_to_be_unknown():
-    with pytest.raises(ModelError, match="found 'deblur-general', wanted"):
-        rs.deblur(from_array(np.zeros((8, 8, 3), np.float32)))
+def test_without_a_kernel_the_model_that_ships():
+    assert rs.deblur(from_array(np.zeros((8, 8, 3), np.float32))).evidence.model == "deblur-general"

@@ -51,8 +51,7 @@ def deblur(
     inputs
         Files, folders, globs, or - for stdin.
     model
-        A model's name (see: restauro models list) or the path of a .safetensors file; without it deblur-general,
-        which does not ship yet: train it from recipes/deblur-general.toml and name its file, or give the kernel.
+        A model's name (see: restauro models list) or the path of a .safetensors file; without it deblur-general.
     kernel
         The file of a kernel, or estimate; then no model is used.
     method

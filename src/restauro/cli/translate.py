@@ -42,8 +42,7 @@ def translate(
     inputs
         Label maps: files, folders, globs, or - for stdin.
     model
-        A model's name (see: restauro models list) or the path of a .safetensors file. None ships yet: train one from
-        recipes/translate-facades.toml and name its file.
+        A model's name (see: restauro models list) or the path of a .safetensors file.
     classes
         A .csv with the columns id,name and perhaps r,g,b,ignored, or cityscapes; without it the list that the model
         was trained with.
