@@ -11,7 +11,7 @@ import pytest
 
 from restauro.labels import ClassList
 from restauro.train.data import load_pairs
-from restauro.train.recipe import read_recipe
+from restauro.train.recipe import OptimiserSection, read_recipe
 from tests.train.test_labels import CLASSES, facades_recipe, make_pairs
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_translate_table.py"
@@ -26,6 +26,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "CROP_PX", 48)
     monkeypatch.setattr(module, "METRICS", ("psnr",))
+    monkeypatch.setattr(module, "RATE", OptimiserSection(name="muon", lr=1.5e-2, warmup=20))  # painted: easily read
     return module
 
 
