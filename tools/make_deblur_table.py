@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,14 +34,15 @@ from restauro.metrics.psnr import psnr
 from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
-from restauro.models import MODELS, Weights, facts_of, find, load
+from restauro.models import Weights, find
 from restauro.picture import from_array
 from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings, by_kernel, deconvolve
 from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
-from restauro.train.validate import UNSHARP_GRID, unsharp, whole_picture
+from restauro.train.rivals import finished, training
+from restauro.train.validate import UNSHARP_GRID, network, stored, unsharp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "deblur-general.toml"
@@ -101,7 +100,11 @@ def main() -> int:
     if given.queue:
         print("\n".join(queue(given.root, given.runs)))
         return 0
-    found = [find(name) for name in given.weights] if given.weights is not None else trained(given.runs)
+    found = (
+        [find(name) for name in given.weights]
+        if given.weights is not None
+        else finished("deblur", given.runs, "*deblur*")
+    )
     pairs = photographs(given.root)[: given.pictures]
     wanted = given.only or list(columns(given.root))
     parts = [heading(found)]
@@ -114,20 +117,11 @@ def main() -> int:
 
 
 def queue(root: Path, runs: Path) -> list[str]:
-    """The commands that train the ablation; one that was broken off goes on."""
-    lines = []
-    for name, (architecture, options) in ABLATION.items():
-        inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
-        changes = (
-            f"name={name}",
-            f"model.architecture={architecture}",
-            f"model.options={{{inline}}}",
-            f"minutes={MINUTES}",
-        )
-        words = ["restauro", "train", "recipes/deblur-asap.toml", "--root", str(root), "--run", str(runs / name)]
-        words += ["--resume", "--threads", "1", *(word for change in changes for word in ("--set", change))]
-        lines.append(shlex.join(words))
-    return lines
+    """The commands that train the ablation."""
+    return [
+        training("recipes/deblur-asap.toml", root, runs, name, architecture, options, MINUTES)
+        for name, (architecture, options) in ABLATION.items()
+    ]
 
 
 def columns(root: Path) -> dict[str, tuple[str, Callable[[int], Blur | None]]]:
@@ -167,14 +161,6 @@ def samples(pairs: Sequence[Pair], blur: Callable[[int], Blur | None]) -> list[S
     return made
 
 
-def trained(runs: Path) -> list[Weights]:
-    """Networks of verb "deblur": what ships, and what is finished in ``runs`` under another name."""
-    shipped = [find(name) for name, spec in MODELS.items() if spec.verb == "deblur"]
-    local = [find(path) for path in sorted(runs.glob("*deblur*/*.safetensors"))]
-    hashes = {one.sha256 for one in shipped}
-    return shipped + [one for one in local if one.sha256 not in hashes]
-
-
 def section(given: Sequence[Sample], found: Sequence[Weights], name: str) -> str:
     """The table of one column, and below it what outputs have in common."""
     torch.manual_seed(0)
@@ -192,7 +178,7 @@ def section(given: Sequence[Sample], found: Sequence[Weights], name: str) -> str
     for one in given:
         digest.update(one.truth.numpy().tobytes())
         for method, restore in rows.items():
-            made = (restore(one).clamp(0, 1) * 255).round() / 255
+            made = stored(restore(one))
             board.add(method, one.name, made, one.truth, one.source)
             errors.setdefault(method, []).append(adaptive_avg_pool2d(255 * (made - one.truth), GRID)[0].numpy())
     table = board.table(about={"command": "python tools/make_deblur_table.py"}, truth_digest=digest.hexdigest())
@@ -226,12 +212,6 @@ def with_estimate(one: Sample) -> Tensor:
     if isinstance(outcome, Failed):  # the verb leaves the picture alone, and says so
         return one.source
     return torch.from_numpy(outcome.picture.pixels).permute(2, 0, 1)[None]
-
-
-def network(weights: Weights) -> Restore:
-    """A network on whole pictures, in float32."""
-    net = load(weights)
-    return whole_picture(net, facts_of(net))
 
 
 def best_unsharp(given: Sequence[Sample]) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from restauro.nets.layers.symmetry import self_ensemble
 from restauro.smooth.catalogue import Setting, smooth_tensor
 from restauro.train.data import PairSet, digest, load_pairs, to_tensor
 from restauro.train.recipe import DegradationSection, PictureSet
-from restauro.train.validate import whole_picture
+from restauro.train.validate import stored, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = "recipes/sasnet-small.toml"
@@ -182,11 +182,6 @@ def pairs_of(name: str, split: str, root: Path, most: int) -> PairSet:
     spec = PictureSet(name=name, folder=f"{name}/truth", inputs=f"{name}/input", list=f"{name}/{split}.txt")
     whole = load_pairs(spec, root, DegradationSection(), Path())  # paired sets use neither law nor cache
     return PairSet(whole.name, whole.weight, whole.pairs[:most])
-
-
-def stored(x: Tensor) -> Tensor:
-    """As a file of 8 bits holds it."""
-    return (x.clamp(0, 1) * 255).round() / 255
 
 
 def tune(one: PairSet, method: str) -> list[float]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,14 +26,15 @@ from restauro.metrics.miou import confusion, mean_iou, pixel_accuracy
 from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
-from restauro.models import MODELS, Weights, facts_of, find, load
+from restauro.models import Weights, find
 from restauro.nets.unet import UNet
 from restauro.train.data import Pair, digest, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
 from restauro.train.recipe import OptimiserSection, Recipe, read_recipe
+from restauro.train.rivals import finished, training
 from restauro.train.step import learning_rate
-from restauro.train.validate import class_means, whole_picture
+from restauro.train.validate import class_means, network, stored, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "translate-facades.toml"
@@ -75,7 +74,11 @@ def main() -> int:
         print("\n".join(queue(given.root, given.runs)))
         return 0
     recipe = read_recipe(RECIPE)
-    found = [find(name) for name in given.weights] if given.weights is not None else trained(given.runs)
+    found = (
+        [find(name) for name in given.weights]
+        if given.weights is not None
+        else finished("translate", given.runs, "translate-*")
+    )
     segment = segmenter(recipe, given.root, given.runs / "segmenter-facades.pt", given.iterations)
     pairs = photographs(recipe, given.root)[: given.pictures]
     given.out.write_text(scored(pairs, found, segment), encoding="utf-8")
@@ -83,33 +86,16 @@ def main() -> int:
 
 
 def queue(root: Path, runs: Path) -> list[str]:
-    """The commands that train the rivals; one that was broken off goes on."""
-    lines = []
-    for name, (architecture, options) in RIVALS.items():
-        inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
-        changes = (
-            f"name={name}",
-            f"model.architecture={architecture}",
-            f"model.options={{{inline}}}",
-            f"minutes={MINUTES}",
-        )
-        words = ["restauro", "train", "recipes/translate-facades.toml", "--root", str(root), "--run", str(runs / name)]
-        words += ["--resume", "--threads", "1", *(word for change in changes for word in ("--set", change))]
-        lines.append(shlex.join(words))
-    return lines
+    """The commands that train the rivals."""
+    return [
+        training("recipes/translate-facades.toml", root, runs, name, architecture, options, MINUTES)
+        for name, (architecture, options) in RIVALS.items()
+    ]
 
 
 def photographs(recipe: Recipe, root: Path) -> tuple[Pair, ...]:
     """The validation pairs of the recipe."""
     return load_pairs(recipe.data.validation[0], root, recipe.degradation, cache_folder(), labels=recipe.labels).pairs
-
-
-def trained(runs: Path) -> list[Weights]:
-    """Networks of verb "translate": what ships, and what is finished in ``runs`` under another name."""
-    shipped = [find(name) for name, spec in MODELS.items() if spec.verb == "translate"]
-    local = [find(path) for path in sorted(runs.glob("translate-*/*.safetensors"))]
-    hashes = {one.sha256 for one in shipped}
-    return shipped + [one for one in local if one.sha256 not in hashes]
 
 
 def segmenter(recipe: Recipe, root: Path, kept: Path, iterations: int) -> Restore:
@@ -211,17 +197,6 @@ def scored(pairs: Sequence[Pair], found: Sequence[Weights], segment: Restore) ->
         markdown(tables[1]),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def network(weights: Weights) -> Restore:
-    """A network on whole maps, in float32."""
-    net = load(weights)
-    return whole_picture(net, facts_of(net))
-
-
-def stored(x: Tensor) -> Tensor:
-    """As a file of 8 bits holds it."""
-    return (x.clamp(0, 1) * 255).round() / 255
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from restauro.metrics.catalogue import CLEAN, Setup
 from restauro.metrics.psnr import psnr
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table
-from restauro.models import facts_of, load
+from restauro.models import Weights, facts_of, load
 from restauro.train.data import Pair, PairSet, load_pairs, to_tensor
 from restauro.train.recipe import Recipe
 
@@ -67,11 +67,11 @@ def score_table(
     for pair in one.pairs:
         digest.update(f"{pair.name} {pair.file_sha256}\n".encode())
         shown, truth = to_tensor(pair.shown()[None]), to_tensor(pair.truth[None])
-        board.add(IDENTITY, pair.name, _stored(shown), truth, shown)
+        board.add(IDENTITY, pair.name, stored(shown), truth, shown)
         for method, restore in ((name, reference), *methods.items()):
             given, began = pair.given(), time.perf_counter()
             made = restore(given)
-            board.add(method, pair.name, _stored(made), truth, shown, time.perf_counter() - began)
+            board.add(method, pair.name, stored(made), truth, shown, time.perf_counter() - began)
     return board.table(about={"set": one.name, **about}, truth_digest=digest.hexdigest())
 
 
@@ -117,6 +117,12 @@ def whole_picture(net: nn.Module, facts: Facts) -> Restore:
     return restore
 
 
+def network(weights: Weights) -> Restore:
+    """Trained weights on whole pictures, in float32 on the processor."""
+    net = load(weights)
+    return whole_picture(net, facts_of(net))
+
+
 def unsharp(x: Tensor, sigma_px: float, amount: float) -> Tensor:
     """Unsharp masking: x + amount * (x - Gaussian(x)), clipped to 0..1.
 
@@ -140,7 +146,7 @@ def _best_unsharp(one: PairSet) -> tuple[str, Restore]:
 
     def mean_psnr(setting: tuple[float, float]) -> float:
         values = [
-            float(psnr(_stored(unsharp(to_tensor(pair.source[None]), *setting)), to_tensor(pair.truth[None]))[0])
+            float(psnr(stored(unsharp(to_tensor(pair.source[None]), *setting)), to_tensor(pair.truth[None]))[0])
             for pair in sample
         ]
         return float(np.mean(values))
@@ -162,6 +168,6 @@ def class_means(pairs: Sequence[Pair]) -> tuple[str, Restore]:
     return "class means", lambda x: torch.einsum("nkhw,kc->nchw", x[:, :classes], means)
 
 
-def _stored(x: Tensor) -> Tensor:
+def stored(x: Tensor) -> Tensor:
     """What a file of 8 bits would hold."""
     return (x.clamp(0, 1) * 255).round() / 255
