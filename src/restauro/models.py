@@ -31,6 +31,7 @@ ARCHITECTURES: dict[str, str] = {
     "sasnet": "restauro.nets.sasnet:build_sasnet",
     "autoencoder": "restauro.nets.unet:build_autoencoder",
     "unet": "restauro.nets.unet:build_unet",
+    "residual-unet": "restauro.nets.residual_unet:build_residual_unet",
     "deaf": "restauro.nets.deaf:build_deaf",
     "drf": "restauro.nets.drf:build_drf",
     "resnet": "restauro.nets.resnet:build_resnet",

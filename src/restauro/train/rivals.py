@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from restauro.models import MODELS, Option, Weights, find
@@ -23,9 +23,18 @@ def finished(verb: str, runs: Path, pattern: str) -> list[Weights]:
 
 
 def training(
-    recipe: str, root: Path, runs: Path, name: str, architecture: str, options: Mapping[str, Option], minutes: float
+    recipe: str,
+    root: Path,
+    runs: Path,
+    name: str,
+    architecture: str,
+    options: Mapping[str, Option],
+    minutes: float,
+    more: Sequence[str] = (),
 ) -> str:
     """The command that trains a recipe with another network on one thread; one that was broken off goes on.
+
+    ``more`` are further changes of the recipe, ``"key=value"`` each.
 
     >>> training("a.toml", Path("D"), Path("runs"), "b", "unet", {"width": 8}, 2)
     "restauro train a.toml --root D --run runs/b --resume --threads 1 --set name=b --set ..."
@@ -36,6 +45,7 @@ def training(
         f"model.architecture={architecture}",
         f"model.options={{{inline}}}",
         f"minutes={minutes:g}",
+        *more,
     )
     words = ["restauro", "train", recipe, "--root", str(root), "--run", str(runs / name), "--resume", "--threads", "1"]
     return shlex.join([*words, *(word for change in changes for word in ("--set", change))])

@@ -1,0 +1,59 @@
+"""The residual U-Net: its size, its reach, and that it starts as the identity and learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from restauro.errors import SettingError
+from restauro.nets.residual_unet import ResidualUNet, build_residual_unet
+from tests.nets.costs import gflop, on_meta, parameters, reach_px, shake
+
+
+def test_parameters_and_cost():
+    net, x = on_meta(build_residual_unet, 256, 256)
+    assert parameters(net) == 5_679_948
+    convolutions = (
+        128**2 * (2 * 12 * 64 * 9 + 8 * 64 * 64 * 9)  # half size: stem, head, four blocks
+        + 64**2 * (4 * 64 * 96 + 8 * 96 * 96 * 9 + 4 * 64 * 96)  # a quarter: from above, blocks, to above
+        + 32**2 * (4 * 96 * 160 + 8 * 160 * 160 * 9 + 4 * 96 * 160)
+        + 16**2 * (4 * 160 * 256 + 4 * 256 * 256 * 9 + 4 * 160 * 256)
+    )
+    assert gflop(lambda: net(x)) == pytest.approx(2 * convolutions / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(2, 1), (2, 2)])
+def test_halo_is_the_exact_receptive_field(width: int, blocks: int):
+    torch.manual_seed(0)
+    net = ResidualUNet(width, blocks).double()
+    for p in net.parameters():  # positive: nothing cancels
+        p.data = (torch.rand_like(p) + 0.5) / p[0].numel()
+    halo, multiple = net.facts.halo_px, net.facts.multiple
+    side = 2 * (halo // multiple + 2) * multiple
+    assert reach_px(net, side, range(side // 2, side // 2 + multiple)) == halo
+
+
+def test_starts_as_the_identity_and_learns():
+    torch.manual_seed(0)
+    net, truth = build_residual_unet(8, 1), torch.linspace(0.2, 0.8, 48).expand(1, 3, 32, 48)
+    x = truth + 0.1 * torch.randn(1, 3, 32, 48)
+    assert torch.equal(net(x), x)
+    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    for _ in range(30):
+        loss = (net(x) - truth).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float((net(x) - truth).abs().mean()) < 0.8 * float((x - truth).abs().mean())
+
+
+def test_pictures_of_a_batch_do_not_see_each_other():
+    net, x = shake(ResidualUNet(4, 1)), torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(net(x)[1:], net(x[1:]), atol=1e-5, rtol=0)
+
+
+def test_refuses_impossible_sizes():
+    with pytest.raises(SettingError, match="width: found 1"):
+        ResidualUNet(1)
+    with pytest.raises(SettingError, match="blocks: found 0"):
+        ResidualUNet(8, 0)
