@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError, EngineError, ModelError
 from restauro.models import build, facts_of, find, load, save_weights
+from restauro.nets.layers.spectral import find_spectra
 from restauro.train.adversarial import Critic, CriticLoss, feature_matching, generator_objective, logits
 from restauro.train.data import Share
 from restauro.train.labels import condition_channels
@@ -185,7 +186,7 @@ class Training:
 
     def restorer(self) -> Callable[[Tensor], Tensor]:
         """The averaged network on whole pictures [1, 3, H, W] of any size."""
-        net = self.average.module.eval()
+        net = self._averaged().eval()
         restore = whole_picture(net, facts_of(net))
         return lambda x: restore(x.to(self.device))
 
@@ -204,12 +205,22 @@ class Training:
             notes["scores"] = json.dumps(list(scores))
         save_weights(self._plain(), target, model.architecture, model.options, notes)
 
+    def _averaged(self) -> nn.Module:
+        """A copy of the averaged network, its spectral norms those of the averaged weights."""
+        net: nn.Module = build(self.recipe.model.architecture, **self.recipe.model.options)
+        if self.recipe.adapt:
+            free_low_rank(net, self.recipe.adapt.rank)
+        net.load_state_dict(self.average.module.state_dict())
+        find_spectra(net)
+        return net.to(self.device)
+
     def _plain(self) -> nn.Module:
         """The averaged network as it is built, with low-rank changes added in."""
+        averaged = self._averaged()
         if not self.recipe.adapt:
-            return self.average.module
+            return averaged
         net = build(self.recipe.model.architecture, **self.recipe.model.options)
-        net.load_state_dict(merged_state(self.average.module))
+        net.load_state_dict(merged_state(averaged))
         return net
 
     def capture(self, data_digest: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize
+from torch.nn.utils import parametrize
 
 
 class SpectralConv2d(nn.Module):
@@ -71,3 +72,28 @@ class SpectralConv2d(nn.Module):
         matrix = self.weight_orig.flatten(1)
         self.weight_v.copy_(normalize((matrix * self.weight_u[:, None]).sum(0), dim=0))
         self.weight_u.copy_(normalize((matrix * self.weight_v).sum(1), dim=0))
+
+
+@torch.no_grad()
+def find_spectra(net: nn.Module, steps: int = 15) -> None:
+    """Bring every spectral norm of a network, of either make, to the weights that the network has now.
+
+    Weights that were averaged need it: the mean of u at different steps has no unit length and belongs to no weight,
+    and a convolution divided by its u^T W v can be many times too strong.
+
+    >>> layer = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 8, 3))
+    >>> layer.parametrizations.weight.original.data *= 7
+    >>> find_spectra(layer)
+    >>> round(torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item(), 2)
+    1.0
+    """
+    for module in net.modules():
+        if isinstance(module, SpectralConv2d):
+            module.find_spectrum(steps)
+        elif parametrize.is_parametrized(module):
+            was = module.training
+            module.train()  # in which torch's own takes a step at each look
+            for name in module.parametrizations:  # type: ignore[union-attr]
+                for _ in range(steps):
+                    getattr(module, name)
+            module.train(was)
