@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from restauro.degrade.smoothers import Smoother, draw_smoother
+from restauro.degrade.smoothers import UNSEEN, Smoother, draw_smoother
 from restauro.degrade.steps import counter_seed
 from restauro.metrics.interval import Interval, mean_interval
 from restauro.metrics.psnr import psnr
@@ -34,11 +34,9 @@ from restauro.train.validate import Restore, network, stored
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/make_smoother_matrix.py --root FOLDER"
 GENERALIST = "desmooth-general"
-MINUTES, STRENGTH = 4, 0.8
+MINUTES, STRENGTH = 2, 0.8
 TRAINED = ("l0", "guided", "rtv", "fgs")
-TESTED = (*TRAINED, "bilateral", "domain-transform", "beautify", "sgf", "wls")
-#: Outside the scale of strengths: settings of their own.
-OTHERS = {"sgf": {"radius_px": 12, "sigma": 0.05, "tau": 0.1}, "wls": {"lam": 0.3, "alpha": 1.2}}
+TESTED = (*TRAINED, "bilateral", "domain-transform", "beautify", *UNSEEN)
 SETS = {"faces": "desmooth-faces", "photographs": "desmooth-natural"}  # and whose validation they are
 CELL_PX, FULL_DB = 48, 3.0
 Matrix = Mapping[str, Mapping[str, Interval]]  # network -> smoother -> gain
@@ -105,8 +103,8 @@ def truths(name: str, root: Path, most: int) -> list[Pair]:
 
 def smoother_of(name: str, place: int) -> Smoother:
     """The smoother of a column, for the picture at a place of the list: what strength leaves open is drawn."""
-    if name in OTHERS:
-        return Smoother(name, OTHERS[name])
+    if name in UNSEEN:
+        return Smoother(name, UNSEEN[name])
     return draw_smoother(name, STRENGTH, torch.Generator().manual_seed(counter_seed(21, place)))
 
 
@@ -121,9 +119,7 @@ def matrix(pairs: Sequence[Pair], nets: Mapping[str, Restore]) -> Matrix:
                 gains[name][column].append(decibel(restore(source), truth) - decibel(source, truth))
         print(pair.name, file=sys.stderr)
     return {
-        name: {
-            column: mean_interval(values, generator=np.random.default_rng(0)) for column, values in row.items()
-        }
+        name: {column: mean_interval(values, generator=np.random.default_rng(0)) for column, values in row.items()}
         for name, row in gains.items()
     }
 
@@ -169,9 +165,9 @@ Written by `{COMMAND}`. Gain in PSNR (dB) over the smoothed picture, mean over v
 bootstrap interval. Rows: networks that saw one smoother, at all strengths, on faces, {MINUTES} minutes of one core each
 (`{COMMAND} --queue`); and `{GENERALIST}` as it ships, which saw a mix, and photographs too. Columns: smoothers at
 strength {STRENGTH:g} of the scale in `src/restauro/degrade/smoothers.py`; SGF and WLS, which nobody saw, at
-{'; '.join(f"{name} {', '.join(f'{key}={value:g}' for key, value in OTHERS[name].items())}" for name in OTHERS)}.
-In the picture rows and columns are those of the tables, faces above photographs; dark blue loses {FULL_DB:g} dB, green is
-level, dark red gains {FULL_DB:g} dB or more.
+{"; ".join(f"{name} {', '.join(f'{key}={value:g}' for key, value in UNSEEN[name].items())}" for name in UNSEEN)}.
+In the picture rows and columns are those of the tables, faces above photographs; dark blue loses {FULL_DB:g} dB, green
+is level, dark red gains {FULL_DB:g} dB or more.
 """
 
 if __name__ == "__main__":

@@ -2,34 +2,35 @@
 
     python tools/measure_few_shot.py --root FOLDER
 
-takes the recipe's first training and validation set (faces), smooths both by a filter that `desmooth-general` was not
-trained on, fits the model to the first PAIRS training pairs, and scores it on the validation pictures beside the
-model as it ships. Writes results/few-shot.md. FOLDER is what the recipe's picture sets are relative to.
+takes the recipe's first training and validation set (faces), smooths both by filters that `desmooth-general` was not
+trained on (UNSEEN in restauro.degrade.smoothers), fits the model to the first PAIRS training pairs, and scores it on
+the validation pictures beside the model as it ships. Writes results/few-shot.md. FOLDER is what the recipe's picture
+sets are relative to.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from restauro.degrade.laws import degrade_tensor
+from restauro.degrade.smoothers import UNSEEN, Smoother
 from restauro.metrics.report import markdown
 from restauro.models import facts_of, find, load
-from restauro.train.data import load_pairs, to_tensor
+from restauro.train.data import Pair, PairSet, load_pairs, to_tensor
 from restauro.train.few_shot import few_shot_recipe
 from restauro.train.loop import cache_folder, train
-from restauro.train.recipe import DegradationSection, read_recipe
+from restauro.train.recipe import DegradationSection, PictureSet, read_recipe
 from restauro.train.validate import score_table, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODEL = "desmooth-general"
-METHODS = ("domain-transform", "guided")
 TEXT = """# A model for one's own filter
 
-`desmooth-general` knows L0. Here it meets other smoothers, as it ships and fitted to a few pairs (`restauro train
+`desmooth-general` knows seven smoothers. Here it meets others, as it ships and fitted to a few pairs (`restauro train
 --few-shot`). The pairs are training faces, the scores are of validation faces.
 """
 
@@ -41,11 +42,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--pictures", type=int, default=33)
-    parser.add_argument("--strength", type=float, default=0.7)
     given = parser.parse_args()
     torch.set_num_threads(1)
     parts = [TEXT]
-    for method in METHODS:
+    for method in UNSEEN:
         parts += [f"## {method}", "", table(method, given)]
     (REPOSITORY / "results" / "few-shot.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
 
@@ -53,14 +53,11 @@ def main() -> None:
 def table(method: str, given: argparse.Namespace) -> str:
     """Fit to one filter, and score."""
     data = read_recipe(REPOSITORY / "recipes" / f"{MODEL}.toml").data
-    law = DegradationSection(law="smoother", settings={"method": method, "strength": given.strength})
-    every = load_pairs(data.train[0], given.root, law, cache_folder(), fresh=True).pairs
+    every = truths(data.train[0], given.root)
     step = max(1, len(every) // given.pairs)
     folder = given.runs / f"few-shot-{method}"
-    for index, pair in enumerate(every[::step][: given.pairs]):
-        worn, _ = degrade_tensor(to_tensor(pair.truth[None]), law.law, law.settings, seed=index)
-        source = (worn[0].permute(1, 2, 0) * 255).round().byte().numpy()
-        for side, pixels in (("inputs", source), ("truths", pair.truth)):
+    for pair in every[::step][: given.pairs]:
+        for side, pixels in (("inputs", smoothed(pair, method).source), ("truths", pair.truth)):
             (folder / side).mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / side / f"{Path(pair.name).stem}.png")
     recipe, root = few_shot_recipe(find(MODEL), folder / "truths", folder / "inputs", f"fitted-to-{method}")
@@ -68,14 +65,27 @@ def table(method: str, given: argparse.Namespace) -> str:
     weights = run / f"{recipe.name}.safetensors"
     if not weights.exists():
         train(recipe, root=root, run=run, resume=True)
-    held = load_pairs(data.validation[0], given.root, law, cache_folder())
-    held = type(held)(held.name, held.weight, held.pairs[:: max(1, len(held.pairs) // given.pictures)])
+    every = truths(data.validation[0], given.root)
+    held = [smoothed(pair, method) for pair in every[:: max(1, len(every) // given.pictures)]]
     nets = {MODEL: load(MODEL), f"{MODEL}, fitted to {given.pairs} pairs": load(weights)}
     about = {
-        "command": f"python tools/measure_few_shot.py --root FOLDER --pairs {given.pairs} --strength {given.strength}",
-        "filter": f"{method}, strength {given.strength} of restauro.degrade.smoothers",
+        "command": f"python tools/measure_few_shot.py --root FOLDER --pairs {given.pairs}",
+        "filter": f"{method}, {', '.join(f'{key} {value:g}' for key, value in UNSEEN[method].items())}",
+        "weights sha256": find(MODEL).sha256,
     }
-    return markdown(score_table(held, {name: whole_picture(net, facts_of(net)) for name, net in nets.items()}, about))
+    methods = {name: whole_picture(net, facts_of(net)) for name, net in nets.items()}
+    return markdown(score_table(PairSet("faces", 1.0, tuple(held)), methods, about))
+
+
+def truths(spec: PictureSet, root: Path) -> tuple[Pair, ...]:
+    """The pictures of a set as they are."""
+    return load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True).pairs
+
+
+def smoothed(pair: Pair, method: str) -> Pair:
+    """The same picture with its smoothed form as the input."""
+    worn = Smoother(method, UNSEEN[method])(to_tensor(pair.truth[None]))[0]
+    return replace(pair, source=(worn.permute(1, 2, 0) * 255).round().byte().numpy())
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_features_without_their_weights_stop_the_run(root: Path, tmp_path: Path,
     ids=["torch's spectral norm", "our own"],
 )
 def test_averaged_weights_have_their_own_spectral_norm(root: Path, tmp_path: Path, model: dict[str, object]):
-    """The averages of u and v along the way are no singular vectors: divided by them, weights came out far too strong."""
+    """The averages of u and v along the way are no singular vectors; divided by them, weights came out too strong."""
     fast = {"name": "muon", "lr": 0.05, "warmup": 0}
     made = train(tiny(model=model, optimiser=fast, ema=0.9, patch_px=64, iterations=8), root=root, run=tmp_path / "run")
     normed = {name: layer for name, layer in load(made).eval().named_modules() if is_normed(layer)}

@@ -57,6 +57,11 @@ SCALES: dict[str, Scale] = {
     "beautify": Scale({"amount": (0.8, 1.0), "eps": (0.003, 0.08), "edge": (0.1, 0.2)}, {"radius_px": (4, 12)}),
 }
 _WHOLE = {"radius_px"}
+#: Smoothers that no recipe trains on, and settings at which they flatten a photograph: to test what was learned.
+UNSEEN: dict[str, dict[str, float]] = {
+    "sgf": {"radius_px": 12, "sigma": 0.05, "tau": 0.1},
+    "wls": {"lam": 0.3, "alpha": 1.2},
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ starts at zero, so the untrained network is the identity.
 
 from __future__ import annotations
 
-import torch
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ class ResidualUNet(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.rand(1, 3, 32, 48)
     >>> bool((ResidualUNet(8, 1)(x) == x).all())
     True
@@ -45,8 +47,8 @@ class ResidualUNet(nn.Module):
         widths = [round(width * growth) for growth in GROWTH]
         self.stem = nn.Conv2d(12, widths[0], 3, padding=1)
         self.encode = nn.ModuleList(_blocks(channels, blocks) for channels in widths)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(_blocks(channels, blocks) for channels in widths[:-1])
         self.head = nn.Conv2d(widths[0], 12, 3, padding=1)
         nn.init.zeros_(self.head.weight)
