@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from restauro.errors import SettingError
-from restauro.nets.desmoothgan import ROWS, DeSmoothGAN, DeSmoothGANSettings, Pix2Pix, build_desmoothgan
+from restauro.nets.desmoothgan import ROWS, DeSmoothGAN, DeSmoothGANSettings, Pix2Pix, build_desmoothgan, with_steps
 from restauro.nets.layers.fold import fold
 from restauro.nets.layers.sft import SFT
 from restauro.nets.whole_picture import WholePicture
@@ -165,6 +167,20 @@ def test_without_norm_every_row_treats_pictures_apart(variant: str):
     torch.testing.assert_close(net(x)[1:], net(x[1:]), atol=1e-5, rtol=0)
 
 
+def test_steps_of_one_level_are_seen_and_large_ones_do_not_drown_them():
+    guide = torch.zeros(1, 3, 3, 3)
+    guide[..., 1, 2], guide[..., 2, :] = 2 / 255, 1.5
+    seen = with_steps(guide, 32)
+    assert torch.equal(seen[:, :3], guide)
+    assert seen[0, 3, 1].tolist() == pytest.approx([0, math.tanh(64 / 255), 0])
+    assert seen[0, 6].tolist()[0] == pytest.approx([0, 0, math.tanh(64 / 255)])
+    assert seen[0, 6, 1].tolist() == pytest.approx([1, 1, 1])
+    assert not seen[0, 6, 2].any(), "nothing lies below the last row"
+    net = build_desmoothgan("pix2pix", width=4, norm="none", residual=True, detail=32)
+    assert net.down[0].in_channels == 9
+    assert net.for_use()(torch.rand(1, 3, 32, 64)).shape == (1, 3, 32, 64)
+
+
 def test_settings_reach_the_layers():
     net = build_desmoothgan("ours", width=4, attention_levels=3, softmax_axis="query", attention_nodes=48)
     assert isinstance(net, DeSmoothGAN)
@@ -235,10 +251,10 @@ def test_without_norm_a_picture_comes_out_the_same_alone_and_in_a_batch():
     torch.testing.assert_close(net(x)[1:2], net(x[1:2]), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("modulation", ["none", "spatial"])
-def test_halo_is_the_exact_receptive_field(modulation: str):
+@pytest.mark.parametrize(("modulation", "detail", "halo"), [("none", 0, 21), ("spatial", 0, 21), ("none", 32, 22)])
+def test_halo_is_the_exact_receptive_field(modulation: str, detail: float, halo: int):
     """Positive weights let nothing cancel: the farthest input that matters is exactly halo_px away."""
-    net = DeSmoothGAN(DeSmoothGANSettings(2, 3, "none", residual=True, modulation=modulation))
+    net = DeSmoothGAN(DeSmoothGANSettings(2, 3, "none", residual=True, modulation=modulation, detail=detail))
     for p in net.parameters():
         p.data = p.data.abs() + 0.01
     x = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
@@ -248,7 +264,7 @@ def test_halo_is_the_exact_receptive_field(modulation: str):
         (gradient,) = torch.autograd.grad(y[0, 0, at, at], x, retain_graph=True)
         touched = gradient[0].abs().sum(0).nonzero()
         reach = max(reach, int((touched - at).abs().max()))
-    assert reach == net.facts.halo_px == 21
+    assert reach == net.facts.halo_px == halo
 
 
 def test_wrong_settings_are_named():

@@ -7,8 +7,9 @@ rows of the paper's Table 1 and the ablations of its figures: :func:`build_desmo
 The paper gives sizes only as millions of parameters. What stands here is the simplest design that fits all eight
 (truncated): 4x4 convolutions, width 64, SFT and FA after the skip is joined, at four sizes.
 
-Two settings go beyond the paper, because the networks that ship are small and must never do harm:
-``norm="none"`` and ``residual=True``.
+Three settings go beyond the paper. ``norm="none"`` and ``residual=True``, because the networks that ship are small and
+must never do harm; and ``detail``, because what a smoother did shows in steps of a few levels of 255, which a
+convolution of the picture hardly tells from none.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class DeSmoothGANSettings:
         See :func:`restauro.nets.layers.attend.attend`.
     sft_reduction
         See :class:`restauro.nets.layers.sft.SFT`.
+    detail
+        0: the first convolution sees the picture, as published. Else it sees beside it the steps from each pixel to
+        the next, across and down, as tanh(detail * step) of a picture in -1..1: at 32 a step of one level of 255 is a
+        quarter. Flat or noisy, bent or straight: that is how one smoother is told from another.
     init
         ``"torch"``, or ``"published"``: weights N(0, 0.02), gains of the norms N(1, 0.02), biases 0.
     """
@@ -79,6 +84,7 @@ class DeSmoothGANSettings:
     softmax_axis: SoftmaxAxis = "key"
     attention_nodes: int | None = None
     sft_reduction: int = 2
+    detail: float = 0.0
     init: Literal["torch", "published"] = "torch"
 
     def __post_init__(self) -> None:
@@ -98,6 +104,8 @@ class DeSmoothGANSettings:
             raise SettingError("attention_nodes", self.attention_nodes, "4 to 4096, or None for as many as needed")
         if not 1 <= self.sft_reduction <= 2 * self.width:
             raise SettingError("sft_reduction", self.sft_reduction, f"1 to {2 * self.width} at width {self.width}")
+        if not 0 <= self.detail <= 1000:
+            raise SettingError("detail", self.detail, "0 (none) to 1000")
         if self.init not in ("torch", "published"):
             raise SettingError("init", self.init, "torch or published")
 
@@ -137,7 +145,7 @@ class DeSmoothGAN(nn.Module):
         self.residual = s.residual
         self.facts = _facts(s)
         widths = [s.width * min(2**level, 8) for level in range(s.downs)]
-        inputs = [3, *widths[:-1]]
+        inputs = [9 if s.detail else 3, *widths[:-1]]
         self.down = nn.ModuleList(
             _conv(inputs[level], widths[level], s.norm, normed=0 < level < s.downs - 1) for level in range(s.downs)
         )
@@ -171,7 +179,7 @@ class DeSmoothGAN(nn.Module):
     def decode(self, x: Tensor, known: Sequence[Level] | None = None, before_attention: int | None = None) -> Tensor:
         """The features of the last level, or those that the attention of another level looks at."""
         guide = 2 * x - 1
-        y: Tensor = self.down[0](guide)
+        y: Tensor = self.down[0](with_steps(guide, self.settings.detail) if self.settings.detail else guide)
         skips = []
         for down in self.down[1:]:
             skips.append(nn.functional.leaky_relu(y, 0.2))  # published in place: so the skip is the activated tensor
@@ -232,6 +240,17 @@ class DeSmoothGAN(nn.Module):
                 spectral_norm(module)
 
 
+def with_steps(guide: Tensor, gain: float) -> Tensor:
+    """The guide [N, 3, H, W] and tanh(gain * step) to the next pixel across and down, [N, 9, H, W]; 0 at the border.
+
+    >>> with_steps(torch.tensor([[0.0, 0.01], [0.0, 0.0]]).expand(1, 3, 2, 2), 100)[0, 3].tolist()
+    [[0.761..., 0.0], [0.0, 0.0]]
+    """
+    across = nn.functional.pad(guide[..., 1:] - guide[..., :-1], (0, 1))
+    down = nn.functional.pad(guide[..., 1:, :] - guide[..., :-1, :], (0, 0, 0, 1))
+    return torch.cat([guide, (gain * across).tanh(), (gain * down).tanh()], dim=1)
+
+
 class Pix2Pix(DeSmoothGAN):
     """The U-Net generator of pix2pix alone: no SFT, no attention, no spectral norm.
 
@@ -274,6 +293,7 @@ def build_desmoothgan(
     softmax_axis: SoftmaxAxis = "key",
     attention_nodes: int | None = None,
     sft_reduction: int = 2,
+    detail: float = 0.0,
     init: Literal["torch", "published"] = "torch",
 ) -> nn.Module:
     """Build one row of the paper's Table 1, or an ablation of its figures, untrained.
@@ -284,7 +304,7 @@ def build_desmoothgan(
         ``ours``, ``pix2pix``, ``pix2pix-ex`` (seven halvings), ``adain`` (pooled SFT), ``spade`` (the SPADE
         generator at 3/4 of the width, fed with the picture), ``no-sft``, ``no-fa``, ``no-sft-fa``, ``no-sr``,
         ``no-cr``.
-    width, norm, residual, attention_levels, softmax_axis, attention_nodes, sft_reduction, init
+    width, norm, residual, attention_levels, softmax_axis, attention_nodes, sft_reduction, detail, init
         See :class:`DeSmoothGANSettings`. Rows without attention or SFT have no use for their settings, so that one
         recipe serves all rows.
     spectral
@@ -316,6 +336,7 @@ def build_desmoothgan(
         softmax_axis=softmax_axis,
         attention_nodes=attention_nodes,
         sft_reduction=sft_reduction,
+        detail=detail,
         init=init,
         **ROWS[variant],
     )
@@ -327,11 +348,11 @@ def _facts(s: DeSmoothGANSettings) -> Facts:
     return Facts(
         multiple=2**s.downs,
         # The exact radius of the receptive field, 93 at five downs; SFT reaches 5/2 * 2^downs - 2 and adds nothing.
-        halo_px=3 * 2**s.downs - 3,
+        halo_px=3 * 2**s.downs - 3 + bool(s.detail),
         global_statistics=s.attention or s.modulation == "pooled",
         precisions=("bfloat16", "float32"),
         # Measured: plain 286 at width 40, 384 at 64; all others at most 93 at 4, 270 at 16, 543 at 40, 706 at 64.
-        bytes_per_px=132 + 4 * s.width if plain else 64 + 13 * s.width,
+        bytes_per_px=(132 + 4 * s.width if plain else 64 + 13 * s.width) + (72 if s.detail else 0),
     )
 
 
