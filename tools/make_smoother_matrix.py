@@ -23,7 +23,7 @@ from restauro.degrade.smoothers import UNSEEN, Smoother, draw_smoother
 from restauro.degrade.steps import counter_seed
 from restauro.metrics.interval import Interval, mean_interval
 from restauro.metrics.psnr import psnr
-from restauro.models import find
+from restauro.models import MODELS, find
 from restauro.restore.explain.draw import heat
 from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
@@ -33,7 +33,7 @@ from restauro.train.validate import Restore, network, stored
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND = "python tools/make_smoother_matrix.py --root FOLDER"
-GENERALIST = "desmooth-general"
+SHIPPED = tuple(name for name, spec in MODELS.items() if spec.verb == "desmooth")
 MINUTES, STRENGTH = 2, 0.8
 TRAINED = ("l0", "guided", "rtv", "fgs")
 TESTED = (*TRAINED, "bilateral", "domain-transform", "beautify", *UNSEEN)
@@ -87,10 +87,10 @@ def queue(root: Path, runs: Path) -> list[str]:
 
 
 def networks(runs: Path) -> dict[str, Restore]:
-    """Those that are trained, and the model that ships."""
+    """Those that are trained, and the models that ship."""
     paths = {name: runs / run_name(name) / f"{run_name(name)}.safetensors" for name in TRAINED}
     found = {f"{name} alone": network(find(path)) for name, path in paths.items() if path.exists()}
-    return found | {GENERALIST: network(find(GENERALIST))}
+    return found | {name: network(find(name)) for name in SHIPPED}
 
 
 def truths(name: str, root: Path, most: int) -> list[Pair]:
@@ -163,7 +163,8 @@ HEAD = f"""# Trained on one smoother, asked about another
 
 Written by `{COMMAND}`. Gain in PSNR (dB) over the smoothed picture, mean over validation pictures with its 95 %
 bootstrap interval. Rows: networks that saw one smoother, at all strengths, on faces, {MINUTES} minutes of one core each
-(`{COMMAND} --queue`); and `{GENERALIST}` as it ships, which saw a mix, and photographs too. Columns: smoothers at
+(`{COMMAND} --queue`); and those that ship: `desmooth-general` saw all columns up to
+beautify and photographs too, `desmooth-l0` L0 alone. Columns: smoothers at
 strength {STRENGTH:g} of the scale in `src/restauro/degrade/smoothers.py`; SGF and WLS, which nobody saw, at
 {"; ".join(f"{name} {', '.join(f'{key}={value:g}' for key, value in UNSEEN[name].items())}" for name in UNSEEN)}.
 In the picture rows and columns are those of the tables, faces above photographs; dark blue loses {FULL_DB:g} dB, green

@@ -68,6 +68,13 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec(
             "desmooth-general",
             "desmooth",
+            "gives faces and photographs that somebody smoothed their detail back (fidelity)",
+            "DeSmoothGAN, row pix2pix",
+            bfloat16_db=80.0,
+        ),
+        ModelSpec(
+            "desmooth-l0",
+            "desmooth",
             "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",
             "DeSmoothGAN, row pix2pix",
             bfloat16_db=60.0,

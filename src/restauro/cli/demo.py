@@ -20,7 +20,7 @@ from restauro.sheet import Array, Panel, comparison
 FACE = (40, 160, 128, 128)
 
 
-def demo(folder: str = "restauro-demo", *, model: str = "desmooth-general") -> int:
+def demo(folder: str = "restauro-demo", *, model: str = "desmooth-l0") -> int:
     """Smooth the astronaut of scikit-image (public domain), and give her the detail back.
 
     Writes original.png, smoothed.png, restored.png and comparison.png; files of an earlier demo are replaced.
