@@ -47,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs")
-    parser.add_argument("--pictures", type=int, default=33, help="of each validation list, evenly spaced")
+    parser.add_argument("--pictures", type=int, default=17, help="of each validation list, evenly spaced")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "desmooth-matrix.md")
     parser.add_argument("--queue", action="store_true", help="print the trainings, and do no more")
     given = parser.parse_args()

@@ -62,7 +62,7 @@ def test_two_budgets_are_one_too_many_and_an_override_replaces_the_other(tmp_pat
     given = read_recipe(recipe, ("minutes=3", "iterations=7"))
     assert (given.minutes, given.iterations) == (None, 7)
     both = tmp_path / "both.toml"
-    both.write_text(recipe.read_text().replace("iterations = 8000", "iterations = 8000\nminutes = 3"))
+    both.write_text(recipe.read_text().replace("batch = 16", "batch = 16\nminutes = 3"))
     with pytest.raises(DataError, match="iterations or in minutes; remove one"):
         read_recipe(both)
     whole = _minutes(3.0)
