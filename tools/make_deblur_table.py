@@ -13,7 +13,6 @@ the one that is estimated from the blurred picture alone (``restauro deblur --ke
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -38,10 +37,10 @@ from restauro.models import Weights, find
 from restauro.picture import from_array
 from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings, by_kernel, deconvolve
 from restauro.restore.outcome import Failed
-from restauro.train.data import Pair, load_pairs, to_tensor
+from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
-from restauro.train.rivals import finished, training
+from restauro.train.rivals import finished, table_arguments, training, write_page
 from restauro.train.validate import UNSHARP_GRID, network, stored, unsharp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -88,14 +87,9 @@ class Sample:
 
 def main() -> int:
     """Parse the arguments, score, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs")
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "deblur.md", pictures=None)
     parser.add_argument("--weights", nargs="*", help="models or files; without it all that are found")
     parser.add_argument("--only", nargs="*", help="some of the columns, for a quick look")
-    parser.add_argument("--pictures", type=int, help="the first so many, for a quick look")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "deblur.md")
-    parser.add_argument("--queue", action="store_true", help="print the trainings of the ablation, and do nothing else")
     given = parser.parse_args()
     if given.queue:
         print("\n".join(queue(given.root, given.runs)))
@@ -105,14 +99,14 @@ def main() -> int:
         if given.weights is not None
         else finished("deblur", given.runs, "*deblur*")
     )
-    pairs = photographs(given.root)[: given.pictures]
+    pairs = photographs(given.root, given.pictures)
     wanted = given.only or list(columns(given.root))
     parts = [heading(found)]
     for name, (about, blur) in columns(given.root).items():
         if name in wanted:
             parts.append(f"## {name}\n\n{about}\n\n" + section(samples(pairs, blur), found, name))
             print(name, file=sys.stderr)
-    given.out.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    write_page(given.out, "\n".join(parts))
     return 0
 
 
@@ -145,10 +139,10 @@ def columns(root: Path) -> dict[str, tuple[str, Callable[[int], Blur | None]]]:
     return found
 
 
-def photographs(root: Path) -> tuple[Pair, ...]:
+def photographs(root: Path, most: int | None) -> tuple[Pair, ...]:
     """The validation photographs of the recipe, as they are."""
-    recipe = read_recipe(RECIPE)
-    return load_pairs(recipe.data.validation[0], root, DegradationSection(), cache_folder(), fresh=True).pairs
+    (spec,) = read_recipe(RECIPE).data.validation
+    return evenly(load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True), most).pairs
 
 
 def samples(pairs: Sequence[Pair], blur: Callable[[int], Blur | None]) -> list[Sample]:

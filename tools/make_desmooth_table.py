@@ -10,7 +10,6 @@ no attention) are trained with three seeds, so that one can see what a differenc
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,10 +22,10 @@ import torch
 from restauro.metrics.report import markdown
 from restauro.metrics.table import IDENTITY, Table
 from restauro.models import Weights, build, find
-from restauro.train.data import PairSet
+from restauro.train.data import evenly
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import read_recipe
-from restauro.train.rivals import training
+from restauro.train.rivals import table_arguments, training, write_page
 from restauro.train.validate import network, score_table, validation_sets
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -83,18 +82,13 @@ class Run:
 
 def main() -> int:
     """Parse the arguments; print the queue, or score and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs")
-    parser.add_argument("--pictures", type=int, default=33, help="of each validation list, evenly spaced")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "desmooth.md")
-    parser.add_argument("--queue", action="store_true", help="print the trainings that are missing, and do no more")
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "desmooth.md", pictures=33)
     given = parser.parse_args()
     if given.queue:
         print("\n".join(command(run, given.root, given.runs) for run in missing(given.runs)))
         return 0
     torch.set_num_threads(1)
-    given.out.write_text(page(given.root, given.runs, given.pictures), encoding="utf-8")
+    write_page(given.out, page(given.root, given.runs, given.pictures))
     return 0
 
 
@@ -141,13 +135,7 @@ def page(root: Path, runs: Path, pictures: int) -> str:
         print(f"{where}: {len(found)} networks, {len(one.pairs)} pictures", file=sys.stderr)
         table = score_table(one, methods, {"command": COMMAND}, metrics=METRICS)
         parts += [f"## {where.capitalize()}\n", beside(table, found, theirs), markdown(table)]
-    return "\n".join([*parts, READING]).rstrip() + "\n"
-
-
-def evenly(one: PairSet, most: int) -> PairSet:
-    """At most so many of its pairs, evenly spaced."""
-    places = np.unique(np.linspace(0, len(one.pairs) - 1, min(most, len(one.pairs))).round().astype(int))
-    return PairSet(one.name, one.weight, tuple(one.pairs[place] for place in places))
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def label(run: Run) -> str:
@@ -212,19 +200,6 @@ graphics card; its LPIPS is another network's than our lpips-squeeze. SC and lpi
 seeds, the mean and half the range.
 """
 
-READING = """## How the order differs from the paper's
-
-- There *Ours* leads in PSNR, SSIM and LPIPS, and pix2pix is near the end. Here pix2pix leads everywhere. What an
-  iteration costs decides in minutes: on faces pix2pix took 564 steps, Ours about 230, SPADE 46. It also stands before
-  pix2pix-EX and the residual U-Net, the floor that every network has to beat.
-- SFT or attention? In the paper SFT brings most of the gain. Here w/o FA (SFT alone) and w/o SFT (attention alone) are
-  level on faces, and on flowers SFT alone is ahead by 0.28 dB, far more than its seeds differ: the paper's order.
-- Both together are worse than either here: below w/o FA by 0.32 dB on both sets, which three seeds put beyond chance,
-  on fewer steps. Whether more minutes turn that round, as in the paper, was not tried.
-- AdaIN is the last of the family and its seeds differ most; in the paper it comes second on faces.
-- SPADE, which rebuilds the picture from 8 x 8 features, hardly leaves its input in 46 steps.
-- SC prefers those that learned most, as PSNR does; the paper has SPADE first in it on faces.
-"""
 
 if __name__ == "__main__":
     sys.exit(main())

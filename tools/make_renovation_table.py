@@ -10,13 +10,12 @@ Settings of the classical rows are the best of a small grid by PSNR on some of t
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,9 +30,10 @@ from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table
 from restauro.models import MODELS, Weights, facts_of, find, load
-from restauro.train.data import Pair, PairSet, load_pairs, to_tensor
+from restauro.train.data import Pair, PairSet, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
+from restauro.train.rivals import table_arguments, write_page
 from restauro.train.validate import UNSHARP_GRID, unsharp, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -106,20 +106,15 @@ class Network:
 
 def main() -> int:
     """Parse the arguments; print the queue, or write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--queue", action="store_true", help="print the commands that train, and do nothing else")
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "renovation.md", pictures=33)
     parser.add_argument("--only", default="", help="of the queue: runs whose name has this in it")
-    parser.add_argument("--minutes", type=float, default=MINUTES)
-    parser.add_argument("--pictures", type=int, default=33, help="how many validation faces, evenly spaced")
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "results" / "renovation.md")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of one core, for each run of the queue")
     given = parser.parse_args()
     if given.queue:
         print("\n".join(queue(given.root, given.runs, given.minutes, given.only)))
         return 0
     torch.set_num_threads(1)
-    given.output.write_text(report(given.root, given.runs, given.pictures), encoding="utf-8")
+    write_page(given.out, report(given.root, given.runs, given.pictures))
     return 0
 
 
@@ -227,9 +222,7 @@ def scored(
 def pairs(root: Path, law: str, settings: dict[str, float], pictures: int) -> PairSet:
     """Validation faces, evenly spaced, with what the law makes of them."""
     (spec,) = read_recipe(RECIPE).data.validation
-    one = load_pairs(spec, root, DegradationSection(law=law, settings=settings), cache_folder())
-    places = np.unique(np.linspace(0, len(one.pairs) - 1, min(pictures, len(one.pairs))).round().astype(int))
-    return replace(one, pairs=tuple(one.pairs[place] for place in places))
+    return evenly(load_pairs(spec, root, DegradationSection(law=law, settings=settings), cache_folder()), pictures)
 
 
 def classical(one: PairSet) -> dict[str, Restore]:

@@ -9,7 +9,6 @@ shows pictures of this; here are numbers. SGF and WLS are in nobody's training.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,10 +24,10 @@ from restauro.metrics.interval import Interval, mean_interval
 from restauro.metrics.psnr import psnr
 from restauro.models import MODELS, find
 from restauro.restore.explain.draw import heat
-from restauro.train.data import Pair, load_pairs, to_tensor
+from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
-from restauro.train.rivals import training
+from restauro.train.rivals import table_arguments, training, write_page
 from restauro.train.validate import Restore, network, stored
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -44,12 +43,7 @@ Matrix = Mapping[str, Mapping[str, Interval]]  # network -> smoother -> gain
 
 def main() -> int:
     """Parse the arguments; print the queue, or score and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs")
-    parser.add_argument("--pictures", type=int, default=17, help="of each validation list, evenly spaced")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "desmooth-matrix.md")
-    parser.add_argument("--queue", action="store_true", help="print the trainings, and do no more")
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "desmooth-matrix.md", pictures=17)
     given = parser.parse_args()
     if given.queue:
         print("\n".join(queue(given.root, given.runs)))
@@ -57,7 +51,7 @@ def main() -> int:
     torch.set_num_threads(1)
     nets = networks(given.runs)
     matrices = {name: matrix(truths(name, given.root, given.pictures), nets) for name in SETS}
-    given.out.write_text(page(matrices, given.out.with_suffix(".png").name), encoding="utf-8")
+    write_page(given.out, page(matrices, given.out.with_suffix(".png").name))
     drawn(matrices).save(given.out.with_suffix(".png"), optimize=True)
     return 0
 
@@ -94,11 +88,9 @@ def networks(runs: Path) -> dict[str, Restore]:
 
 
 def truths(name: str, root: Path, most: int) -> list[Pair]:
-    """Validation pictures as they are, evenly spaced in their list."""
+    """Validation pictures as they are."""
     spec = read_recipe(REPOSITORY / "recipes" / f"{SETS[name]}.toml").data.validation[0]
-    pairs = load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True).pairs
-    places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))
-    return [pairs[place] for place in places]
+    return list(evenly(load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True), most).pairs)
 
 
 def smoother_of(name: str, place: int) -> Smoother:

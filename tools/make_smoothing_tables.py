@@ -34,6 +34,7 @@ from restauro.nets.layers.symmetry import self_ensemble
 from restauro.smooth.catalogue import Setting, smooth_tensor
 from restauro.train.data import PairSet, digest, load_pairs, to_tensor
 from restauro.train.recipe import DegradationSection, PictureSet
+from restauro.train.rivals import write_page
 from restauro.train.validate import stored, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -335,17 +336,12 @@ def ablations(given: argparse.Namespace) -> None:
     text = ["# Texture removal: SASNet's parts", "", ABLATION_TEXT, "", *beside(tables, PAPER_ABLATIONS), ""]
     for name, table in tables.items():
         text += [f"## {SETS[name]}", "", markdown(table)]
-    (given.results / "smoothing-ablations.md").write_text("\n".join(text), encoding="utf-8")
+    write_page(given.results / "smoothing-ablations.md", "\n".join(text))
 
 
 ABLATION_TEXT = """SASNet's Table 3 on the free sets of `tools/make_sps.py`. Networks called `smooth-...` had four
 minutes of one core, whatever their cost: one that is cheaper saw more pictures. The rows after `sasnet-small` are that
-network with other fillings for the detail put aside at test, where its training had zeros.
-
-At this budget the paper's order does not show: what an iteration costs decides. The U-Net leads; SASNet without
-attention comes before SASNet with it, whose iterations take about twice as long; the larger scales follow. Only the
-auto-encoder stands where the paper has it: last, and below its input.
-Given 90 minutes, `sasnet-small`, which has attention, passes the four-minute U-Net; nobody gave the U-Net as long."""
+network with other fillings for the detail put aside at test, where its training had zeros."""
 
 
 def modes(net: nn.Module) -> dict[str, Restore]:

@@ -10,7 +10,6 @@ photographs, seed and iterations give the same one). Its own mistakes bound all 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +27,11 @@ from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
 from restauro.models import Weights, find
 from restauro.nets.unet import UNet
-from restauro.train.data import Pair, digest, load_pairs, to_tensor
+from restauro.train.data import Pair, digest, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
 from restauro.train.recipe import OptimiserSection, Recipe, read_recipe
-from restauro.train.rivals import finished, training
+from restauro.train.rivals import finished, table_arguments, training, write_page
 from restauro.train.step import learning_rate
 from restauro.train.validate import class_means, network, stored, whole_picture
 
@@ -61,14 +60,9 @@ Restore = Callable[[Tensor], Tensor]
 
 def main() -> int:
     """Parse the arguments, train the segmenter where it is not there, score, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs")
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "translate.md", pictures=None)
     parser.add_argument("--weights", nargs="*", help="models or files; without it all that are found")
-    parser.add_argument("--pictures", type=int, help="the first so many, for a quick look")
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help="of the segmenter")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "translate.md")
-    parser.add_argument("--queue", action="store_true", help="print the trainings of the rivals, and do nothing else")
     given = parser.parse_args()
     if given.queue:
         print("\n".join(queue(given.root, given.runs)))
@@ -80,8 +74,8 @@ def main() -> int:
         else finished("translate", given.runs, "translate-*")
     )
     segment = segmenter(recipe, given.root, given.runs / "segmenter-facades.pt", given.iterations)
-    pairs = photographs(recipe, given.root)[: given.pictures]
-    given.out.write_text(scored(pairs, found, segment), encoding="utf-8")
+    pairs = photographs(recipe, given.root, given.pictures)
+    write_page(given.out, scored(pairs, found, segment))
     return 0
 
 
@@ -93,9 +87,10 @@ def queue(root: Path, runs: Path) -> list[str]:
     ]
 
 
-def photographs(recipe: Recipe, root: Path) -> tuple[Pair, ...]:
+def photographs(recipe: Recipe, root: Path, most: int | None) -> tuple[Pair, ...]:
     """The validation pairs of the recipe."""
-    return load_pairs(recipe.data.validation[0], root, recipe.degradation, cache_folder(), labels=recipe.labels).pairs
+    (spec,) = recipe.data.validation
+    return evenly(load_pairs(spec, root, recipe.degradation, cache_folder(), labels=recipe.labels), most).pairs
 
 
 def segmenter(recipe: Recipe, root: Path, kept: Path, iterations: int) -> Restore:

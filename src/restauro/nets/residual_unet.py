@@ -1,4 +1,4 @@
-"""Residual U-Net: the plain network that a fidelity model has to beat, and often the one that ships.
+"""Residual U-Net: the plain network that a fidelity model has to beat.
 
 No paper's: residual blocks of two 3x3 convolutions (He et al. 2016) on four sizes (Ronneberger et al. 2015), with the
 picture folded into channels first (pixel unshuffle, Shi et al. 2016), so that no layer is both large and narrow. Skips
@@ -57,7 +57,7 @@ class ResidualUNet(nn.Module):
             multiple=2 ** len(GROWTH),
             halo_px=_reach(2 * blocks),
             precisions=("bfloat16", "float32"),
-            bytes_per_px=8 * width,
+            bytes_per_px=24 + 8 * width,  # measured: 153 at width 16, 344 at 40, 503 at 64
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def ils(x: Tensor, settings: ILSSettings | None = None) -> Tensor:
 
     Notes
     -----
-    Cost on a CPU: per step one real FFT pair along each row and two passes over memory (:mod:`.poisson`); 4
+    Cost on a CPU: per step one real FFT pair along each row and two passes over memory (:mod:`.poisson`); 3
     values of memory per value of x, the result included. Elsewhere: per step one real 2-D FFT pair; about 8
     values. Threads: as many as torch uses. No gradient flows through it. Mean brightness is kept.
 

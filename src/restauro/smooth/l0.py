@@ -96,7 +96,7 @@ def l0(x: Tensor, settings: L0Settings | None = None) -> Tensor:
     Notes
     -----
     Cost on a CPU: per step one real FFT pair along each row and two passes over memory (:mod:`.poisson`);
-    about 4 values of memory per value of x, the result included. Elsewhere: per step one real 2-D FFT pair; about
+    about 3 values of memory per value of x, the result included. Elsewhere: per step one real 2-D FFT pair; about
     8 values. Threads: as many as torch uses. No gradient flows through it.
 
     Mean brightness is kept. Float32 agrees with float64 to about 80 dB or better: a pixel whose gradient sits

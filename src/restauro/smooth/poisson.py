@@ -58,8 +58,8 @@ class ScreenedPoisson:
 
     Notes
     -----
-    Memory: 3 values per value of target, plus about 2 MB per thread. Cost of a step: one real FFT pair per
-    row and one pass over the three spectra; the FFTs take half of the time.
+    Memory: 3 values per value of target, the picture at the end included, plus about 2 MB per thread. Cost of a
+    step: one real FFT pair per row and one pass over the three spectra; the FFTs take half of the time.
 
     Examples
     --------
@@ -81,7 +81,8 @@ class ScreenedPoisson:
         blocks = -(-self._bins // _LANES)
         # [N, C, block, row, lane]: a column piece is contiguous (page-wide strides cost twice the time)
         layout = (n, c, blocks, h, -(-self._bins // blocks))
-        self._target, self._s, self._pull = (np.zeros(layout, self._complex) for _ in range(3))
+        self._target, self._s = (np.zeros(layout, self._complex) for _ in range(2))
+        self._pull: Array | None = None  # scratch of the steps, not kept beside the picture
         pieces = max(1, round(c * h * w / _PIECE))
         self._rows = [(i, *span) for i in range(n) for span in spans(h, pieces)]
         for_each(lambda at: self._store(self._target, at, target[at[0], :, at[1] : at[2]]), self._rows)
@@ -89,16 +90,17 @@ class ScreenedPoisson:
 
     def step(self, pull: Pull, weight: float, *, anchored: bool = True) -> None:
         """Take one step; with ``anchored=False`` the (target - s) term is left out."""
+        pulls = self._pull = np.zeros_like(self._s) if self._pull is None else self._pull
 
         def pull_rows(at: tuple[int, int, int]) -> None:
             rows = self._load(at, halo=1)
             out = np.empty((rows.shape[0], rows.shape[1] - 2, rows.shape[2]), self._dtype)
             pull(rows, out)
-            self._store(self._pull, at, out)
+            self._store(pulls, at, out)
 
         self._for_each(pull_rows, self._rows)
 
-        columns = [self._columns(a) for a in (self._target if anchored else self._s, self._pull, self._s)]
+        columns = [self._columns(a) for a in (self._target if anchored else self._s, pulls, self._s)]
         q, gain, run_in = self._recursion(weight)
         blocks = q.shape[0]
 
@@ -111,6 +113,7 @@ class ScreenedPoisson:
 
     def picture(self) -> Array:
         """Return s as [N, C, H, W]."""
+        self._pull = None
         n, c, h, w = self._shape
         picture = np.empty((n, c, w, h) if self._turned else (n, c, h, w), self._dtype)
         out = picture.swapaxes(2, 3) if self._turned else picture

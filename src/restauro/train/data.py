@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,14 @@ class PairSet:
     weight: float
     pairs: tuple[Pair, ...]
     law: DegradationSection | None = None
+
+
+def evenly(one: PairSet, most: int | None) -> PairSet:
+    """The set with at most so many of its pairs (None: all), evenly spaced in its list, first and last included."""
+    if most is None:
+        return one
+    places = np.unique(np.linspace(0, len(one.pairs) - 1, min(most, len(one.pairs))).round().astype(int))
+    return replace(one, pairs=tuple(one.pairs[place] for place in places))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,21 @@
-"""What tables of networks have in common: which networks there are to score, and what trains those that are missing."""
+"""What the tools that make tables of networks have in common.
+
+Which networks there are to score, what trains those that are missing, the words of the command line, and what a person
+wrote below the numbers.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from restauro.models import MODELS, Option, Weights, find
+
+#: The section of a page that is written by hand: what the numbers say, and why they differ from a paper's.
+READING = "## How to read this"
 
 
 def finished(verb: str, runs: Path, pattern: str) -> list[Weights]:
@@ -49,3 +57,21 @@ def training(
     )
     words = ["restauro", "train", recipe, "--root", str(root), "--run", str(runs / name), "--resume", "--threads", "1"]
     return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
+
+
+def table_arguments(about: str | None, out: Path, *, pictures: int | None) -> argparse.ArgumentParser:
+    """The words that such a tool understands: --root, --runs, --pictures, --out, --queue."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="what the picture sets of recipes are relative to")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of trained networks")
+    parser.add_argument("--pictures", type=int, default=pictures, help="at most so many, evenly spaced in their list")
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--queue", action="store_true", help="print the trainings that are missing, and do no more")
+    return parser
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page of numbers, and keep the section :data:`READING` that the file has at its end."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, title, reading = old.partition(f"\n{READING}")
+    path.write_text(page.rstrip() + "\n" + (f"\n{title.lstrip()}{reading}" if title else ""), encoding="utf-8")
