@@ -25,7 +25,7 @@ SRC = ROOT / "src" / "restauro"
 MAX_LINES = 450
 
 LEAVES = {"picture", "codecs", "errors", "facts", "labels", "sheet"}
-BOTTOM = {"nets", "smooth", "degrade"}
+BOTTOM = {"nets", "smooth", "degrade", "deconvolution"}
 BELOW_RESTORE = LEAVES | BOTTOM | {"models", "weights"}
 
 # Room -> the rooms it may import, besides itself. A new room gets a line here, and the reviewer a question.
@@ -37,9 +37,10 @@ ARROWS: dict[str, set[str]] = {
     "sheet": {"errors"},
     "labels": {"codecs", "errors"},
     "weights": {"errors"},
-    "nets": {"errors", "facts"},
+    "nets": {"errors", "facts", "deconvolution"},
     "smooth": {"errors", "facts"},
     "degrade": {"errors", "facts", "smooth"},
+    "deconvolution": {"errors", "degrade"},
     "models": LEAVES | BOTTOM | {"weights"},
     "metrics": BELOW_RESTORE,
     "train": BELOW_RESTORE | {"metrics"},

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from restauro.deconvolution.deconvolve import DeconvolutionSettings, deconvolve
 from restauro.degrade.kernel_files import choose_kernel, kernel_sha256, read_kernel
 from restauro.degrade.kernels import KernelBlur, LinearBlur
 from restauro.degrade.motion import TrajectoryBlur
@@ -35,7 +36,7 @@ from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
 from restauro.models import Weights, find
 from restauro.picture import from_array
-from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings, by_kernel, deconvolve
+from restauro.restore.by_kernel import ESTIMATE, by_kernel
 from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder

@@ -8,11 +8,12 @@ from cyclopts import Parameter
 
 from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
+from restauro.deconvolution.deconvolve import DeconvolutionSettings
 from restauro.degrade.kernel_files import read_kernel
 from restauro.errors import UsageError
 from restauro.models import find
 from restauro.picture import read
-from restauro.restore.deconvolve import ESTIMATE, DeconvolutionSettings
+from restauro.restore.by_kernel import ESTIMATE
 from restauro.restore.verbs import deblur as deblur_picture
 
 

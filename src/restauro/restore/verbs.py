@@ -22,7 +22,7 @@ from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
 from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
 
 if TYPE_CHECKING:
-    from restauro.restore.deconvolve import DeconvolutionSettings
+    from restauro.deconvolution.deconvolve import DeconvolutionSettings
 
 Progress = Callable[[int, int], None]
 
@@ -175,9 +175,9 @@ def deblur(
     kernel
         What a point of light became: an array [kh, kw], or a path as
         :func:`restauro.degrade.kernel_files.read_kernel` takes it; or ``"estimate"``, to have it estimated from the
-        picture (:mod:`restauro.restore.blind`), for one that was blurred alike all over.
+        picture (:mod:`restauro.deconvolution.blind`), for one that was blurred alike all over.
     deconvolution
-        How to use the kernel, see :class:`restauro.restore.deconvolve.DeconvolutionSettings`.
+        How to use the kernel, see :class:`restauro.deconvolution.deconvolve.DeconvolutionSettings`.
     strength, mask
         See :func:`smooth`.
     engine
@@ -208,7 +208,7 @@ def deblur(
         return by_model("deblur", picture, model or "deblur-general", strength, mask, engine, progress)
     if model is not None:
         raise UsageError("deblur: found a model and a kernel, wanted one of them; leave the other out")
-    from restauro.restore.deconvolve import by_kernel
+    from restauro.restore.by_kernel import by_kernel
 
     return by_kernel(picture, kernel, deconvolution, strength, _weights(mask), progress)
 

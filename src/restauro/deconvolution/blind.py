@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn.functional import interpolate
 
+from restauro.deconvolution.borders import continued
 from restauro.degrade.kernel_files import Taps
 from restauro.degrade.steps import require_number
 from restauro.errors import PictureError, SettingError
-from restauro.restore.borders import continued
 
 Plane = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Deblurring with a kernel, known or estimated: Wiener's filter and Richardson-Lucy, by scikit-image.
+"""Deblurring with a kernel: Wiener's filter and Richardson-Lucy, by scikit-image.
 
 Sources: Hunt, "A matrix theory proof of the discrete convolution theorem", 1971, as Orieux et al. 2010 write it;
 Richardson 1972 and Lucy 1974. Both take the kernel as true; :mod:`.blind` estimates one. What is beyond the border is
@@ -8,10 +8,8 @@ opposite border.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,18 +17,14 @@ import torch
 from numpy.typing import NDArray
 from skimage import restoration
 
-from restauro.degrade.kernel_files import Taps, kernel_sha256, normalised, read_kernel
+from restauro.deconvolution.blind import check_size
+from restauro.deconvolution.borders import continued
+from restauro.degrade.kernel_files import Taps
 from restauro.degrade.kernels import from_linear, require_flag, to_linear
 from restauro.degrade.steps import require_number
 from restauro.errors import PictureError, SettingError
-from restauro.picture import Picture
-from restauro.restore.blind import CORRELATION, SLOPES, agreement, check_size, estimate_kernel
-from restauro.restore.borders import continued
-from restauro.restore.outcome import Evidence, Failed, Restored
-from restauro.restore.strength import blend
 
 Method = Literal["wiener", "richardson-lucy"]
-ESTIMATE = "estimate"  # in place of a kernel
 Plane = NDArray[np.float64]
 
 
@@ -49,7 +43,7 @@ class DeconvolutionSettings:
     linear_light
         The blur was of light, as in a camera. False: of sRGB values, as in most benchmarks and in this library's laws.
     size_px
-        Side of the kernel where it is estimated, see :func:`restauro.restore.blind.estimate_kernel`.
+        Side of the kernel where it is estimated, see :func:`restauro.deconvolution.blind.estimate_kernel`.
 
     Examples
     --------
@@ -114,7 +108,7 @@ def deconvolve(
     """
     settings = settings or DeconvolutionSettings()
     _require_fit(pixels, kernel)
-    given = _light(pixels) if settings.linear_light else pixels
+    given = in_light(pixels) if settings.linear_light else pixels
     made = np.empty(pixels.shape, np.float64)
     for colour in range(pixels.shape[2]):
         made[..., colour] = _one(given[..., colour].astype(np.float64), kernel, settings)
@@ -126,41 +120,6 @@ def deconvolve(
     return result
 
 
-def by_kernel(
-    picture: Picture,
-    kernel: str | Path | NDArray[np.floating],
-    settings: DeconvolutionSettings | None = None,
-    strength: float = 1.0,
-    mask: NDArray[np.float32] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Restored | Failed:
-    """Deblur a picture with a kernel; parameters and errors as :func:`restauro.deblur`, mask [H, W]."""
-    settings = settings or DeconvolutionSettings()
-    estimated = isinstance(kernel, str) and kernel == ESTIMATE
-    taps = None if estimated else normalised(kernel, "array") if isinstance(kernel, np.ndarray) else read_kernel(kernel)
-    began = time.perf_counter()
-    try:
-        if taps is None:
-            given = _light(picture.pixels) if settings.linear_light else picture.pixels
-            taps = _believed(given, settings.size_px)
-        made = deconvolve(picture.pixels, taps, settings, progress)
-    except PictureError as error:
-        return Failed(
-            picture.source.name, f"{picture.source.name}: found {error.found}, wanted {error.wanted}; {error.do}"
-        )
-    pixels = blend(picture.pixels, made, strength, mask)
-    evidence = Evidence(
-        model=str(settings),
-        weights_sha256=None,
-        device="cpu",
-        precision="float64",
-        tiles=1,
-        seconds=time.perf_counter() - began,
-        notes=(_about(taps, estimated),),
-    )
-    return Restored(picture.with_pixels(pixels), evidence)
-
-
 def centroid_px(kernel: Taps) -> tuple[float, float]:
     """How far to the right of its middle, and below it, a kernel's centroid lies: as far moves the picture.
 
@@ -169,30 +128,6 @@ def centroid_px(kernel: Taps) -> tuple[float, float]:
     """
     y, x = (np.arange(side) - side // 2 for side in kernel.shape)
     return float(kernel.sum(0) @ x), float(kernel.sum(1) @ y)
-
-
-def _believed(given: NDArray[Any], size_px: int) -> Taps:
-    kernel = estimate_kernel(given, size_px)
-    seen = agreement(given, kernel)
-    if not seen.credible:
-        raise PictureError(
-            "the picture",
-            f"no one blur of up to {size_px} px (its spectrum shows the estimated kernel with a correlation of "
-            f"{seen.correlation:.2f} and a slope of {seen.slope:.2f})",
-            f"{CORRELATION} or more and {SLOPES[0]} to {SLOPES[1]}",
-            "name the kernel if it is known, try another kernel size, or use a model",
-        )
-    return kernel
-
-
-def _about(kernel: Taps, estimated: bool) -> str:
-    x, y = centroid_px(kernel)
-    rows, columns = kernel.shape
-    told = f"kernel of {columns}x{rows} taps, SHA-256 {kernel_sha256(kernel)[:12]}, "
-    told += "estimated from this picture, and it may be wrong" if estimated else "taken as true"
-    if max(abs(x), abs(y)) < 1:
-        return told
-    return f"{told}; its centroid is {x:+.1f} px right of and {y:+.1f} px below its middle: the result is moved back"
 
 
 def _one(plane: Plane, kernel: Taps, settings: DeconvolutionSettings) -> Plane:
@@ -207,7 +142,8 @@ def _one(plane: Plane, kernel: Taps, settings: DeconvolutionSettings) -> Plane:
     return result
 
 
-def _light(pixels: NDArray[np.float32]) -> NDArray[Any]:
+def in_light(pixels: NDArray[np.float32]) -> NDArray[Any]:
+    """Linear light 0..1 of sRGB values 0..1."""
     return to_linear(torch.from_numpy(np.ascontiguousarray(pixels)) * 255).numpy()
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import restauro as rs
+from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px, deconvolve
 from restauro.degrade.kernels import convolve, from_linear, to_linear
 from restauro.degrade.motion import TrajectoryBlur
 from restauro.errors import PictureError, SettingError, UsageError
 from restauro.picture import from_array
-from restauro.restore.deconvolve import DeconvolutionSettings, centroid_px, deconvolve
 from restauro.restore.outcome import Failed, Restored
 
 LUCY = DeconvolutionSettings("richardson-lucy", iterations=20)

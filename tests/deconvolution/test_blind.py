@@ -9,12 +9,12 @@ import torch
 from skimage.data import astronaut
 
 import restauro as rs
+from restauro.deconvolution.blind import WINDOW_PX, agreement, estimate_kernel
+from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px
 from restauro.degrade.kernels import convolve
 from restauro.degrade.motion import TrajectoryBlur
 from restauro.errors import PictureError, SettingError
 from restauro.picture import from_array
-from restauro.restore.blind import WINDOW_PX, agreement, estimate_kernel
-from restauro.restore.deconvolve import DeconvolutionSettings, centroid_px
 
 
 def blurred(sharp: np.ndarray, kernel: np.ndarray, noise: float = 0.002) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Deblurring without training: kernels estimated, and blur taken back by a kernel."""
