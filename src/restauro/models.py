@@ -44,6 +44,7 @@ ARCHITECTURES: dict[str, str] = {
     "deblurgan": "restauro.nets.deblurgan:build_deblurgan",
     "asap-deblur": "restauro.nets.hybrid_deblur:build_asap_deblur",
     "hybrid-deblur": "restauro.nets.hybrid_deblur:build_hybrid_deblur",
+    "blind-deblur": "restauro.nets.blind_deblur:BlindDeblur",
 }
 
 

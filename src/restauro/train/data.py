@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from restauro.deconvolution.planes import BALANCES, REACH_PX, SIZE_PX, Deconvolution
 from restauro.degrade.laws import degrade_tensor
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
@@ -36,7 +37,7 @@ class Pair:
     """One input with its truth, both uint8 [H, W, 3]; ``file_sha256`` is of the file that the truth came from.
 
     With ``planes`` the source is a label map, [H, W, 1] or [H, W, 2] (see :mod:`restauro.train.labels`), whose file
-    the hash covers too.
+    the hash covers too. In training it may have the planes of a deconvolution beside its colours, [H, W, 11].
     """
 
     name: str
@@ -51,7 +52,7 @@ class Pair:
 
     def shown(self) -> Bytes3:
         """The source as a picture."""
-        return self.source if self.planes is None else self.planes.painted(self.source)
+        return self.source[..., :3] if self.planes is None else self.planes.painted(self.source)
 
 
 @dataclass(frozen=True)
@@ -161,15 +162,17 @@ def load_pairs(
     *,
     minimum_px: int = 1,
     fresh: bool = False,
+    for_training: bool = False,
     labels: LabelSection | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PairSet:
     """Decode and degrade a picture set; pictures with a side under ``minimum_px`` are left out.
 
     Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick; a
-    law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`. A
-    paired set reads its inputs and needs no law, nor does one of label maps, which are described by ``labels``; its
-    small pictures are padded.
+    law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`;
+    ``for_training`` makes as many versions, with the planes, that the law wants for training. A paired set reads its
+    inputs and needs no law, nor does one of label maps, which are described by ``labels``; its small pictures are
+    padded.
     """
     paths = find_pictures(spec, root)
     inputs = partners(spec, root) if spec.inputs else {}
@@ -187,10 +190,12 @@ def load_pairs(
                 continue
             name = path.relative_to(root / spec.folder).as_posix() + (f"@1/{factor}" if factor > 1 else "")
             if given is not None:
-                source = _to_bytes(_shrink(given, factor))
+                sources = [_to_bytes(_shrink(given, factor))]
+            elif fresh:
+                sources = [truth]
             else:
-                source = truth if fresh else _degraded(truth, law, cache)
-            pairs.append(Pair(name, file_sha256, source, truth))
+                sources = list(_degraded(truth, law, cache, for_training))
+            pairs += [Pair(name, file_sha256, source, truth) for source in sources]
         if progress:
             progress(spec.name, index + 1, len(paths))
     if not pairs:
@@ -316,21 +321,45 @@ def _partner(inputs: dict[str, Path], spec: PictureSet, path: Path, root: Path) 
     return found
 
 
-def _degraded(truth: Bytes3, law: DegradationSection, cache: Path) -> Bytes3:
-    key = hashlib.sha256(json.dumps([law.law, sorted(law.settings.items()), truth.shape]).encode())
-    key.update(truth.tobytes())
-    kept = cache / law.law / f"{key.hexdigest()[:32]}.npy"
-    if kept.exists():
-        stored: Bytes3 = np.load(kept)
+def _degraded(truth: Bytes3, law: DegradationSection, cache: Path, for_training: bool) -> Iterator[Bytes3]:
+    """A picture after the law; each version draws by a seed of its own."""
+    key: list[object] = [law.law, sorted(law.settings.items()), truth.shape]
+    first = int(hashlib.sha256(truth.tobytes()).hexdigest()[:8], 16)
+    for version in range(law.versions if for_training else 1):
+
+        def made(seed: int = counter_seed(first, version) if version else first) -> Bytes3:
+            y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings, seed=seed)
+            return _to_bytes(y[0].permute(1, 2, 0).numpy())
+
+        source = _kept(cache / law.law, key + [version] * bool(version), truth, made)
+        yield _with_planes(source, cache) if for_training and law.deconvolve else source
+
+
+def _with_planes(source: Bytes3, cache: Path) -> Bytes3:
+    """A picture [H, W, 3] and beside it what its deconvolution shows, [H, W, 11]."""
+
+    def made() -> Bytes3:
+        pixels = source.astype(np.float32) / np.float32(255)
+        return _to_bytes(Deconvolution(pixels).planes(pixels))
+
+    key: list[object] = ["deconvolution", BALANCES, REACH_PX, SIZE_PX, source.shape]
+    return np.concatenate([source, _kept(cache / "deconvolution", key, source, made)], axis=2)
+
+
+def _kept(folder: Path, key: list[object], pixels: Bytes3, make: Callable[[], Bytes3]) -> Bytes3:
+    """What ``make`` gives, from the folder where it was made before of these pixels with this key."""
+    name = hashlib.sha256(json.dumps(key).encode())
+    name.update(pixels.tobytes())
+    path = folder / f"{name.hexdigest()[:32]}.npy"
+    if path.exists():
+        stored: Bytes3 = np.load(path)
         return stored
-    seed = int(hashlib.sha256(truth.tobytes()).hexdigest()[:8], 16)
-    y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings, seed=seed)
-    made = _to_bytes(y[0].permute(1, 2, 0).numpy())
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.part")  # several processes may make the same one
+    made = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")  # several processes may make the same one
     with part.open("wb") as file:
         np.save(file, made)
-    part.replace(kept)
+    part.replace(path)
     return made
 
 

@@ -139,6 +139,7 @@ def _data(recipe: Recipe, root: Path, on_data: Told | None) -> tuple[list[PairSe
             cache,
             minimum_px=recipe.patch_px,
             fresh=law.fresh,
+            for_training=True,
             labels=recipe.labels,
             progress=on_data,
         )

@@ -124,14 +124,26 @@ class DegradationSection(_Section):
     ``fresh = false``: once for each picture, kept on disk. ``fresh = true``: anew for each training crop, with
     ``margin_px`` around it where the picture has them, so that the crop's border is not the law's border. The draw is
     a function of (seed, iteration, place in the batch); validation pictures stay the same throughout.
+
+    ``versions``: how often each training picture is degraded where that is not done anew. ``deconvolve``: training
+    crops come with the planes that ``blind-deblur`` wants (see :mod:`restauro.deconvolution.planes`), made of whole
+    pictures and kept on disk; some seconds for each picture of 0.3 MP at the start.
     """
 
-    later = frozenset({"fresh", "margin_px"})
+    later = frozenset({"fresh", "margin_px", "versions", "deconvolve"})
 
     law: str = "l0"
     settings: dict[str, int | float | str] = {}
     fresh: bool = False
     margin_px: Annotated[int, Field(ge=0)] = 16
+    versions: PositiveInt = 1
+    deconvolve: bool = False
+
+    @model_validator(mode="after")
+    def _whole_pictures(self) -> DegradationSection:
+        if self.fresh and (self.deconvolve or self.versions > 1):
+            raise ValueError("fresh, or versions and deconvolve, which are of whole pictures; remove one of the keys")
+        return self
 
 
 class VggSection(_Section):

@@ -1,0 +1,103 @@
+"""A deblurrer that sees the whole picture's blur: a small network on classical deconvolutions.
+
+No paper's, ours. A network of a few million parameters that sees 128 pixels cannot tell how the camera shook; the
+whole picture can (:mod:`restauro.deconvolution.blind`). So the kernel is estimated first, the picture deconvolved with
+it twice, boldly and safely, and the U-Net of pix2pix gets all three pictures and how credible the estimate is. It
+learns to take detail where it is sound, to leave ringing and noise behind, and to leave alone what has no blur or
+several.
+
+What it adds passes a gate that closes where it is about as faint as noise, so that a sharp picture stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from restauro.deconvolution.planes import PLANES, REACH_PX, Deconvolution
+from restauro.errors import SettingError
+from restauro.facts import Facts
+from restauro.nets.desmoothgan import Pix2Pix
+
+GATE_PX = 31
+
+
+class BlindDeblur(nn.Module):
+    """Input plus a correction, learnt from the input and its deconvolutions.
+
+    Parameters
+    ----------
+    width
+        Channels after the first convolution of the U-Net.
+    downs
+        Its halvings; sides of the input must be divisible by ``2 ** downs``.
+    quiet_levels
+        A correction whose root mean square in a window of 31 px is this many levels of 255 is halved, a fainter one
+        reduced more, a stronger one less: c e / (e + quiet^2) with its mean square e. 0: no gate.
+
+    Examples
+    --------
+    >>> x = torch.rand(1, 3, 32, 64)
+    >>> bool((BlindDeblur(8)(x) == x).all())  # untrained: the identity
+    True
+    """
+
+    def __init__(self, width: int = 40, downs: int = 5, quiet_levels: float = 2.0) -> None:
+        super().__init__()
+        if not 0 <= quiet_levels <= 255:
+            raise SettingError("quiet_levels", quiet_levels, "0 (no gate) to 255")
+        self.quiet_levels = quiet_levels
+        self.body = Pix2Pix(width, downs, norm="none", residual=True)
+        self.body.down[0] = nn.Conv2d(3 + PLANES, width, 4, stride=2, padding=1)
+        self.known: Deconvolution | None = None
+        self.facts = Facts(
+            multiple=2**downs,
+            halo_px=REACH_PX + self.body.facts.halo_px + GATE_PX // 2,
+            global_statistics=True,
+            precisions=("bfloat16", "float32"),
+            bytes_per_px=self.body.facts.bytes_per_px + 300,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Deblur x [N, 3, H, W], 0..1, to the same shape; not clipped.
+
+        In training x is [N, 3 + 8, H, W]: crops, with the planes of the pictures that they were cut from.
+        """
+        if x.shape[1] == 3:
+            x = torch.cat([x, self.planes(x)], dim=1)
+        correction: Tensor = self.body.head(self.body.decode(x).relu()).float()
+        return x[:, :3] + self._gated(correction)
+
+    def planes(self, x: Tensor) -> Tensor:
+        """What :class:`restauro.deconvolution.planes.Deconvolution` has to say of each picture [N, 3, H, W]."""
+        made = []
+        for pixels in x.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy():
+            known = self.known or Deconvolution(pixels)
+            made.append(known.planes(pixels))
+        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(x)
+
+    def for_use(self) -> nn.Module:
+        """The copy that the engine runs."""
+        quick = copy.deepcopy(self)
+        body = self.body.for_use()
+        assert isinstance(body, Pix2Pix)
+        quick.body = body
+        return quick.eval()
+
+    def seeing(self, x: Tensor, tile_px: int) -> nn.Module:
+        """For tiles of the picture x [1, 3, H, W]: its kernel, estimated once."""
+        seen = copy.copy(self)
+        seen.known = Deconvolution(x[0].float().permute(1, 2, 0).cpu().contiguous().numpy())
+        seen.facts = replace(self.facts, global_statistics=False)
+        return seen
+
+    def _gated(self, correction: Tensor) -> Tensor:
+        if not self.quiet_levels:
+            return correction
+        power = correction.square().mean(dim=1, keepdim=True)
+        around = nn.functional.avg_pool2d(power, GATE_PX, 1, GATE_PX // 2, count_include_pad=False)
+        return correction * (around / (around + (self.quiet_levels / 255) ** 2))
