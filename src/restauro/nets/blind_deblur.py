@@ -37,7 +37,7 @@ class BlindDeblur(nn.Module):
         Its halvings; sides of the input must be divisible by ``2 ** downs``.
     quiet_levels
         A correction whose root mean square in a window of 31 px is this many levels of 255 is halved, a fainter one
-        reduced more, a stronger one less: c e / (e + quiet^2) with its mean square e. 0: no gate.
+        reduced more, a stronger one less: times (e + q^2 / 100) / (e + q^2) with its mean square e. 0: no gate.
 
     Examples
     --------
@@ -100,4 +100,5 @@ class BlindDeblur(nn.Module):
             return correction
         power = correction.square().mean(dim=1, keepdim=True)
         around = nn.functional.avg_pool2d(power, GATE_PX, 1, GATE_PX // 2, count_include_pad=False)
-        return correction * (around / (around + (self.quiet_levels / 255) ** 2))
+        quiet = (self.quiet_levels / 255) ** 2
+        return correction * ((around + quiet / 100) / (around + quiet))  # never shut, or nothing would ever be learnt
