@@ -11,6 +11,7 @@ from torch import Tensor
 
 from restauro.errors import DataError, ModelError, SettingError
 from restauro.metrics.lpips import LAYERS, LpipsSqueeze
+from restauro.metrics.psnr import psnr
 from restauro.models import find
 from restauro.nets.features import VGG19_FILE, SqueezeNet11
 from restauro.train import losses
@@ -216,3 +217,10 @@ def test_lpips_of_the_published_weights_is_the_metric(bfloat16: bool):
     pair = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     _, named = losses.Losses(LossSection(l1=0, lpips=1.0), CPU, bfloat16=bfloat16)(*pair)
     assert named["lpips"] == pytest.approx(float(metric(*pair).mean()), abs=1e-6)
+
+
+def test_psnr_is_the_metric_in_tens_of_decibels() -> None:
+    total, terms = losses.Losses(LossSection(l1=0, psnr=2.0), CPU)(*PAIR)
+    wanted = -float(psnr(*PAIR).mean()) / 10
+    assert terms["psnr"] == pytest.approx(wanted, abs=1e-4)
+    assert float(total) == pytest.approx(2 * wanted, abs=2e-4)

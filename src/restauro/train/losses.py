@@ -5,6 +5,7 @@ With y the output, t the truth, means over all numbers unless said otherwise:
 ======== ==========================================================================================================
 l1       mean |y - t|
 ssim     1 - mean SSIM(y, t), Gaussian 11 / 1.5, valid region
+psnr     mean over pictures of log10(mean (y - t)^2 + 1e-6): PSNR in tens of dB, negated
 features sum over :data:`FEATURE_LAYERS` of SqueezeNet 1.1 of mean_pixels |y_l / |y_l| - t_l / |t_l||^2, y_l and t_l the
          layer's activations: eq. 1 of Zhang et al. 2018 (LPIPS) without the learned channel weights
 lpips    the same on seven layers, with the learned channel weights: the metric ``lpips-squeeze-caffe``, mean over
@@ -81,6 +82,8 @@ class Losses:
         if self.weights.ssim:
             luminance, contrast = ssim_terms(output, truth)
             terms["ssim"] = (self.weights.ssim, 1 - (luminance * contrast).mean())
+        if self.weights.psnr:
+            terms["psnr"] = (self.weights.psnr, ((output - truth).square().mean((1, 2, 3)) + 1e-6).log10().mean())
         if self.features is not None:
             terms["features"] = (self.weights.features, self._feature_distance(output, truth))
         if self.lpips is not None:

@@ -168,16 +168,18 @@ class VggSection(_Section):
 class LossSection(_Section):
     """Weights of the loss terms; a weight of 0 leaves the term out.
 
-    ``l1``: mean absolute difference. ``ssim``: 1 - SSIM (Gaussian 11 / 1.5). ``features``: squared distance of
-    SqueezeNet activations of unit length. ``lpips``: the same with learned channel weights on seven layers, the number
-    of the metric ``lpips-squeeze-caffe``. ``vgg``: see :class:`VggSection`. The last three need the weights of others
-    (RESTAURO_FEATURES) and stop without them.
+    ``l1``: mean absolute difference. ``ssim``: 1 - SSIM (Gaussian 11 / 1.5). ``psnr``: less the PSNR of each crop, in
+    tens of dB: where much is unknown the best guess is the mean, not the median that ``l1`` asks for. ``features``:
+    squared distance of SqueezeNet activations of unit length. ``lpips``: the same with learned channel weights on seven
+    layers, the number of the metric ``lpips-squeeze-caffe``. ``vgg``: see :class:`VggSection`. The last three need the
+    weights of others (RESTAURO_FEATURES) and stop without them.
     """
 
-    later = frozenset({"lpips", "vgg"})
+    later = frozenset({"lpips", "vgg", "psnr"})
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     ssim: Annotated[float, Field(ge=0)] = 0.0
+    psnr: Annotated[float, Field(ge=0)] = 0.0
     features: Annotated[float, Field(ge=0)] = 0.0
     lpips: Annotated[float, Field(ge=0)] = 0.0
     vgg: VggSection | None = None
