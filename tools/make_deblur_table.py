@@ -41,7 +41,7 @@ from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
-from restauro.train.rivals import finished, table_arguments, training, write_page
+from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
 from restauro.train.validate import UNSHARP_GRID, network, stored, unsharp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -107,6 +107,7 @@ def main() -> int:
         if name in wanted:
             parts.append(f"## {name}\n\n{about}\n\n" + section(samples(pairs, blur), found, name))
             print(name, file=sys.stderr)
+    parts.append(loss_curves(ABLATION, given.runs, given.out))
     write_page(given.out, "\n".join(parts))
     return 0
 

@@ -31,7 +31,7 @@ from restauro.train.data import Pair, digest, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
 from restauro.train.recipe import OptimiserSection, Recipe, read_recipe
-from restauro.train.rivals import finished, table_arguments, training, write_page
+from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
 from restauro.train.step import learning_rate
 from restauro.train.validate import class_means, network, stored, whole_picture
 
@@ -75,7 +75,8 @@ def main() -> int:
     )
     segment = segmenter(recipe, given.root, given.runs / "segmenter-facades.pt", given.iterations)
     pairs = photographs(recipe, given.root, given.pictures)
-    write_page(given.out, scored(pairs, found, segment))
+    page = scored(pairs, found, segment) + "\n" + loss_curves(RIVALS, given.runs, given.out)
+    write_page(given.out, page)
     return 0
 
 

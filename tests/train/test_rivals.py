@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from restauro.train.data import Pair, PairSet, evenly
-from restauro.train.rivals import READING, table_arguments, write_page
+from restauro.train.rivals import READING, loss_curves, table_arguments, write_page
 
 
 def test_a_page_keeps_what_a_person_wrote(tmp_path: Path) -> None:
@@ -30,3 +30,14 @@ def test_evenly_keeps_first_and_last() -> None:
     assert [one.name for one in evenly(whole, 4).pairs] == ["0", "3", "6", "9"]
     assert evenly(whole, 99).pairs == whole.pairs
     assert evenly(whole, None) is whole
+
+
+def test_losses_of_the_runs_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    rows = ['{"restauro": "0.1.0"}', *(f'{{"iteration": {k}, "l1": {1 / k}}}' for k in range(1, 30))]
+    (tmp_path / "a" / "log.jsonl").write_text("\n".join(rows))
+    page = tmp_path / "page.md"
+    assert "page-losses.png" in loss_curves(["a", "missing"], tmp_path, page)
+    assert (tmp_path / "page-losses.png").stat().st_size > 500
+    assert loss_curves(["missing"], tmp_path, tmp_path / "other.md") == ""
+    assert not (tmp_path / "other-losses.png").exists()

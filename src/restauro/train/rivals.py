@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from restauro.models import MODELS, Option, Weights, find
+from restauro.train.draw import curves
 
 #: The section of a page that is written by hand: what the numbers say, and why they differ from a paper's.
 READING = "## How to read this"
@@ -75,3 +76,19 @@ def write_page(path: Path, page: str) -> None:
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     _, title, reading = old.partition(f"\n{READING}")
     path.write_text(page.rstrip() + "\n" + (f"\n{title.lstrip()}{reading}" if title else ""), encoding="utf-8")
+
+
+def loss_curves(names: Iterable[str], runs: Path, page: Path, term: str = "l1") -> str:
+    """Draw one loss term of several runs beside a page, a panel each; the section of the page that shows them."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for name in names:
+        log = runs / name / "log.jsonl"
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+        points = [(int(row["iteration"]), float(row[term])) for row in rows if term in row]
+        if points:
+            series[name] = points
+    if not series:
+        return ""
+    target = page.with_name(f"{page.stem}-losses.png")
+    curves(series).save(target, optimize=True)
+    return f"## Loss curves\n\nThe term `{term}` on training crops, from the logs of the runs.\n\n![]({target.name})\n"
