@@ -9,7 +9,7 @@ import torch
 from skimage.data import astronaut
 
 import restauro as rs
-from restauro.deconvolution.blind import WINDOW_PX, agreement, estimate_kernel
+from restauro.deconvolution.blind import WINDOW_PX, agreement, estimate_kernel, find_kernel
 from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px
 from restauro.degrade.kernels import convolve
 from restauro.degrade.motion import TrajectoryBlur
@@ -42,7 +42,7 @@ def line(side: int, angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-@pytest.mark.parametrize("angle", [0.4, 1.9])
+@pytest.mark.parametrize("angle", [0.4, 1.0, 2.6])
 def test_a_straight_movement_is_found_and_taken_back(angle: float):
     sharp, kernel = astronaut()[:300, 80:400] / 255, line(13, angle)
     given = blurred(sharp, kernel)
@@ -56,6 +56,16 @@ def test_a_straight_movement_is_found_and_taken_back(angle: float):
     outcome = rs.deblur(from_array(given), kernel="estimate", deconvolution=DeconvolutionSettings(size_px=17))
     assert db(outcome.picture.pixels, sharp) > db(given, sharp) + 1.5
     assert "estimated from this picture" in outcome.evidence.notes[0]
+
+
+def test_a_small_blur_gets_a_small_square():
+    sharp = astronaut()[:300, 80:400] / 255
+    given = blurred(sharp, line(7, 0.4), noise=0.004)
+    found, seen = find_kernel(given, 25)
+    assert len(found) < 25
+    assert seen == agreement(given, found)
+    wide, _ = find_kernel(blurred(sharp, line(21, 0.4)), 25)
+    assert len(wide) == 25
 
 
 def test_a_shaken_camera():

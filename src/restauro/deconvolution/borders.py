@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def continued(plane: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
+def continued(plane: NDArray[np.floating], margin: int) -> NDArray[np.floating]:
     """``margin`` more rows above and below: the reflection, which fades into that of the opposite border.
 
     The whole is periodic without a step. For columns hand in the transpose.

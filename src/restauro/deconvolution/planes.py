@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from restauro.deconvolution.blind import agreement, estimate_kernel
+from restauro.deconvolution.blind import find_kernel
 from restauro.degrade.kernel_files import Taps
 
 #: Weights of smoothness in Wiener's filter: one that keeps detail and noise, one that is safe.
@@ -48,8 +48,7 @@ class Deconvolution:
         self.kernel: Taps = np.ones((1, 1))
         self.correlation = self.slope = 0.0
         if side >= _SMALLEST:
-            self.kernel = estimate_kernel(pixels, side)
-            seen = agreement(pixels, self.kernel)
+            self.kernel, seen = find_kernel(pixels, side)
             self.correlation, self.slope = max(0.0, seen.correlation), min(max(0.0, seen.slope), 2.0)
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restauro.deconvolution.blind import CORRELATION, SLOPES, agreement, estimate_kernel
+from restauro.deconvolution.blind import CORRELATION, SLOPES, find_kernel
 from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px, deconvolve, in_light
 from restauro.degrade.kernel_files import Taps, kernel_sha256, normalised, read_kernel
 from restauro.errors import PictureError
@@ -57,8 +57,7 @@ def by_kernel(
 
 
 def _believed(given: NDArray[Any], size_px: int) -> Taps:
-    kernel = estimate_kernel(given, size_px)
-    seen = agreement(given, kernel)
+    kernel, seen = find_kernel(given, size_px)
     if not seen.credible:
         raise PictureError(
             "the picture",
