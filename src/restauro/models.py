@@ -74,6 +74,13 @@ MODELS: dict[str, ModelSpec] = {
             bfloat16_db=80.0,
         ),
         ModelSpec(
+            "desmooth-portraits",
+            "desmooth",
+            "gives faces that a beauty or other filter smoothed their detail back (fidelity)",
+            "DeSmoothGAN, row pix2pix",
+            bfloat16_db=78.0,
+        ),
+        ModelSpec(
             "desmooth-l0",
             "desmooth",
             "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",

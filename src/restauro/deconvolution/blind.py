@@ -177,7 +177,7 @@ def find_kernel(pixels: NDArray[np.floating], size_px: int = 25) -> tuple[Taps, 
     >>> len(kernel), seen.credible
     (17, True)
     """
-    found = []
+    found: list[tuple[Taps, Agreement]] = []
     for side in _tried(size_px):
         kernel = estimate_kernel(pixels, side)
         if not found or kernel[1:-1, 1:-1].sum() >= 1 - CUT_OFF:
