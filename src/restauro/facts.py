@@ -38,6 +38,9 @@ class Facts:
     global_statistics
         True where an output pixel depends on the whole picture (attention, pooled gates, instance norm at test):
         tiles then change the result, unless the network offers the two-pass protocol.
+    looks_first
+        True where the network wants a look at the whole picture even where one tile is the whole: what it then is may
+        have ``notes``, sentences for the evidence.
     precisions
         Those that the architecture is fit for, the preferred one first.
     bfloat16_db
@@ -55,6 +58,7 @@ class Facts:
     halo_px: int = 0
     channels: int = 3
     global_statistics: bool = False
+    looks_first: bool = False
     precisions: tuple[Precision, ...] = ("float32",)
     bfloat16_db: float | None = None
     bytes_per_px: int = 2000

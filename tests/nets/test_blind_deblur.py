@@ -31,7 +31,8 @@ def net() -> BlindDeblur:
 
 @torch.no_grad()
 def test_a_crop_with_its_planes_is_what_the_picture_gives(net: BlindDeblur, shaken: torch.Tensor) -> None:
-    planes = net.planes(shaken)
+    planes, blurred = net.looked(shaken)
+    assert blurred.item() == 1
     assert planes.shape == (1, PLANES, *shaken.shape[2:])
     assert torch.equal(net(torch.cat([shaken, planes], 1)), net(shaken))
     assert not torch.equal(net(shaken), shaken)
@@ -51,12 +52,14 @@ def test_planes_are_sharper_and_say_how_credible_the_kernel_is(shaken: torch.Ten
 
 @torch.no_grad()
 def test_tiles_share_one_kernel(net: BlindDeblur, shaken: torch.Tensor) -> None:
-    pixels = np.tile(shaken[0].permute(1, 2, 0).numpy(), (2, 3, 1))
+    pixels = np.pad(shaken[0].permute(1, 2, 0).numpy(), ((0, 256), (0, 640), (0, 0)), mode="symmetric")
     whole = run(net, net.facts, pixels, EngineSettings(device="cpu", precision="float32"))
     tiled = run(net, net.facts, pixels, EngineSettings(device="cpu", precision="float32", tile_px=256))
     assert tiled.tiles > 1
     assert np.abs(whole.pixels - tiled.pixels).max() < 2e-5
     assert net.known is None
+    assert "one blur of up to" in whole.notes[0]
+    assert whole.notes[0] == tiled.notes[0]
 
 
 @torch.no_grad()
@@ -69,7 +72,7 @@ def test_a_small_picture_has_a_small_kernel_or_none(net: BlindDeblur, side: int)
 
 @torch.no_grad()
 def test_the_form_for_use_is_equal(net: BlindDeblur, shaken: torch.Tensor) -> None:
-    x = torch.cat([shaken, net.planes(shaken)], 1)
+    x = torch.cat([shaken, net.looked(shaken)[0]], 1)
     assert torch.allclose(net.for_use()(x), net(x), atol=1e-5)
 
 
@@ -81,3 +84,11 @@ def test_the_gate_halves_what_is_as_faint_as_it_says() -> None:
     assert torch.equal(BlindDeblur(8, quiet_levels=0)._gated(correction), correction)
     with pytest.raises(SettingError, match="quiet_levels: found -1"):
         build("blind-deblur", quiet_levels=-1)
+
+
+@torch.no_grad()
+def test_a_sharp_picture_stays_bit_for_bit(net: BlindDeblur) -> None:
+    sharp = torch.from_numpy(data.chelsea()[:192, :256].copy()).permute(2, 0, 1)[None] / 255
+    coarse = torch.nn.functional.avg_pool2d(sharp, 2)
+    assert torch.equal(net(coarse), coarse)
+    assert "no blur found" in str(Deconvolution(coarse[0].permute(1, 2, 0).contiguous().numpy()))

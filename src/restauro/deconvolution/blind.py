@@ -41,6 +41,7 @@ KEPT = 0.25  # strongest gradients of each direction, times the kernel's side an
 FAINT, STRAY = 0.08, 0.1  # taps below this share of the largest, and islands below this share of all, are noise
 WINDOW_PX = 768
 CORRELATION, SLOPES = 0.6, (0.6, 1.7)  # see Agreement
+STEEP = (0.39, 0.44)  # from where on a picture may be, and is, sharp; see steepness
 ALMOST, CUT_OFF, LEAST_TRIED = 0.05, 0.06, 9  # see find_kernel: of the correlation, of the kernel; in pixels
 _SMALLEST = 3
 
@@ -184,6 +185,36 @@ def find_kernel(pixels: NDArray[np.floating], size_px: int = 25) -> tuple[Taps, 
             found.append((kernel, agreement(pixels, kernel)))
     best = max(seen.correlation for _, seen in found)
     return next(one for one in reversed(found) if one[1].correlation >= best - ALMOST)
+
+
+def steepness(pixels: NDArray[np.floating]) -> float:
+    """How steep the steepest edges of a picture are, in the less steep of the two directions.
+
+    The quantile 0.999 of steps from pixel to pixel over that of steps across four pixels: 1/4 where edges are ramps,
+    towards 1 where they are steps. Sharp photographs, reduced to half their size, have 0.40 to 0.73, the same after
+    camera shake of any strength 0.27 to 0.39 (training photographs of ``recipes/deblur-general.toml``). A sharp caption
+    or frame makes a blurred picture steep.
+
+    Parameters
+    ----------
+    pixels
+        [H, W, C], 0..1.
+
+    Examples
+    --------
+    >>> edge = np.tile(np.arange(64) // 16 % 2, (64, 1))[..., None]
+    >>> blurred = ndimage.uniform_filter(edge.astype(float), (5, 5, 0))
+    >>> steepness(edge + edge.swapaxes(0, 1)), round(steepness(blurred + blurred.swapaxes(0, 1)), 2)
+    (1.0, 0.25)
+    """
+    plane = _grey(pixels)
+    if min(plane.shape) < 5:
+        return 0.0
+    found = []
+    for one in (plane, plane.T):
+        near, far = (np.quantile(np.abs(one[:, step:] - one[:, :-step]), 0.999) for step in (1, 4))
+        found.append(float(near / far) if far > 0 else 0.0)
+    return min(found)
 
 
 def _tried(size_px: int) -> list[int]:

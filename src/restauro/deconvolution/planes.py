@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from restauro.deconvolution.blind import find_kernel
+from restauro.deconvolution.blind import STEEP, Agreement, find_kernel, steepness
 from restauro.degrade.kernel_files import Taps
 
 #: Weights of smoothness in Wiener's filter: one that keeps detail and noise, one that is safe.
@@ -47,14 +47,30 @@ class Deconvolution:
         side = min(SIZE_PX, (min(pixels.shape[:2]) // 3 - 1) // 2 * 2 + 1)
         self.kernel: Taps = np.ones((1, 1))
         self.correlation = self.slope = 0.0
-        if side >= _SMALLEST:
+        self.steepness = steepness(pixels)
+        if side >= _SMALLEST and self.blurred > 0:
             self.kernel, seen = find_kernel(pixels, side)
             self.correlation, self.slope = max(0.0, seen.correlation), min(max(0.0, seen.slope), 2.0)
+
+    @property
+    def blurred(self) -> float:
+        """1 where the picture's edges are no steeper than a blurred picture's, 0 where they are a sharp one's."""
+        low, high = STEEP
+        return min(max((high - self.steepness) / (high - low), 0.0), 1.0)
+
+    def __str__(self) -> str:
+        if not self.blurred:
+            return f"no blur found: its edges are as steep as a sharp picture's ({self.steepness:.2f})"
+        side = len(self.kernel)
+        shows = f"its spectrum shows the estimated kernel with a correlation of {self.correlation:.2f}"
+        if Agreement(self.correlation, self.slope).credible:
+            return f"one blur of up to {side} px found: {shows}"
+        return f"no one blur found: {shows}, too little to rely on it"
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [H, W, 8], 0..1: colours for each of :data:`BALANCES`, the estimate's correlation, half its slope.
 
-        ``pixels`` may be the picture or a part of it. A picture of less than 15 px has no kernel.
+        ``pixels`` may be the picture or a part of it. A picture of less than 15 px has no kernel, nor has a sharp one.
         """
         made = np.empty((*pixels.shape[:2], PLANES), np.float32)
         for place, balance in enumerate(BALANCES):

@@ -6,7 +6,8 @@ it twice, boldly and safely, and the U-Net of pix2pix gets all three pictures an
 learns to take detail where it is sound, to leave ringing and noise behind, and to leave alone what has no blur or
 several.
 
-What it adds passes a gate that closes where it is about as faint as noise, so that a sharp picture stays as it is.
+What it adds passes a gate that closes where it is about as faint as noise, and a picture whose edges are as steep as a
+sharp one's stays as it is.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ class BlindDeblur(nn.Module):
         self.body = Pix2Pix(width, downs, norm="none", residual=True)
         self.body.down[0] = nn.Conv2d(3 + PLANES, width, 4, stride=2, padding=1)
         self.known: Deconvolution | None = None
+        self.notes: tuple[str, ...] = ()
         self.facts = Facts(
             multiple=2**downs,
             halo_px=REACH_PX + self.body.facts.halo_px + GATE_PX // 2,
             global_statistics=True,
+            looks_first=True,
             precisions=("bfloat16", "float32"),
             bytes_per_px=self.body.facts.bytes_per_px + 300,
         )
@@ -68,17 +71,23 @@ class BlindDeblur(nn.Module):
         In training x is [N, 3 + 8, H, W]: crops, with the planes of the pictures that they were cut from.
         """
         if x.shape[1] == 3:
-            x = torch.cat([x, self.planes(x)], dim=1)
+            planes, blurred = self.looked(x)
+            deblurred: Tensor = self(torch.cat([x, planes], dim=1))
+            return x + blurred * (deblurred - x)
         correction: Tensor = self.body.head(self.body.decode(x).relu()).float()
         return x[:, :3] + self._gated(correction)
 
-    def planes(self, x: Tensor) -> Tensor:
-        """What :class:`restauro.deconvolution.planes.Deconvolution` has to say of each picture [N, 3, H, W]."""
-        made = []
+    def looked(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What :class:`restauro.deconvolution.planes.Deconvolution` has to say of each picture [N, 3, H, W].
+
+        Its planes [N, 8, H, W], and whether the picture is blurred at all, [N, 1, 1, 1] in 0..1.
+        """
+        planes, blurred = [], []
         for pixels in x.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy():
             known = self.known or Deconvolution(pixels)
-            made.append(known.planes(pixels))
-        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(x)
+            planes.append(known.planes(pixels))
+            blurred.append(known.blurred)
+        return torch.from_numpy(np.stack(planes)).permute(0, 3, 1, 2).to(x), x.new_tensor(blurred)[:, None, None, None]
 
     def for_use(self) -> nn.Module:
         """The copy that the engine runs."""
@@ -92,7 +101,8 @@ class BlindDeblur(nn.Module):
         """For tiles of the picture x [1, 3, H, W]: its kernel, estimated once."""
         seen = copy.copy(self)
         seen.known = Deconvolution(x[0].float().permute(1, 2, 0).cpu().contiguous().numpy())
-        seen.facts = replace(self.facts, global_statistics=False)
+        seen.notes = (str(seen.known),)
+        seen.facts = replace(self.facts, global_statistics=False, looks_first=False)
         return seen
 
     def _gated(self, correction: Tensor) -> Tensor:

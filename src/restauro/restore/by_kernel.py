@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restauro.deconvolution.blind import CORRELATION, SLOPES, find_kernel
+from restauro.deconvolution.blind import CORRELATION, SLOPES, STEEP, find_kernel, steepness
 from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px, deconvolve, in_light
 from restauro.degrade.kernel_files import Taps, kernel_sha256, normalised, read_kernel
 from restauro.errors import PictureError
@@ -57,6 +57,14 @@ def by_kernel(
 
 
 def _believed(given: NDArray[Any], size_px: int) -> Taps:
+    steep = steepness(given)
+    if steep > STEEP[1]:
+        raise PictureError(
+            "the picture",
+            f"no one blur (its edges are as steep as a sharp picture's: {steep:.2f})",
+            f"up to {STEEP[1]}",
+            "leave it as it is, or name the kernel if there is one",
+        )
     kernel, seen = find_kernel(given, size_px)
     if not seen.credible:
         raise PictureError(

@@ -180,7 +180,7 @@ def run(
         while True:
             total, repeated = done + grid.count, 0
             try:
-                looked = ready.looked(pixels, grid) if grid.count > 1 else ready
+                looked = ready.looked(pixels, grid) if grid.count > 1 or facts.looks_first else ready
                 for again in _fill(result, pixels, alpha, grid, looked):
                     done, repeated = done + 1, repeated + again
                     if progress is not None:
@@ -192,6 +192,7 @@ def run(
             # Outside of the handler: the traceback, and the tensors that it held, are gone.
             before, grid = grid, _shrink(grid, pixels, facts, settings, name)
             notes.append(f"out of memory at tiles of {before.tile_px} px: went on with {grid.tile_px} px")
+    notes += getattr(looked.net, "notes", ())
     if repeated:
         notes.append(f"non-finite output in bfloat16 for {repeated} of {grid.count} tiles: computed again in float32")
     if grid.count > 1 and facts.global_statistics:
