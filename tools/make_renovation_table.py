@@ -14,27 +14,22 @@ import hashlib
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import torch
-from skimage.restoration import denoise_nl_means, wiener
-from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from classical_rows import Restore, bicubic, classical, non_local_means
 
-from restauro.metrics.psnr import psnr
 from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table
 from restauro.models import MODELS, Weights, facts_of, find, load
-from restauro.train.data import Pair, PairSet, evenly, load_pairs, to_tensor
+from restauro.train.data import PairSet, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
 from restauro.train.rivals import table_arguments, write_page
-from restauro.train.validate import UNSHARP_GRID, unsharp, whole_picture
+from restauro.train.validate import whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "renovate-hifacegan.toml"
@@ -42,11 +37,7 @@ METRICS = ("psnr", "ssim", "ms-ssim", "lpips-squeeze-caffe", "niqe", "fed", "ide
 PRESSURE_METRICS = ("psnr", "fed", "identity")
 GENERALIST = "renovate-faces"
 MINUTES = 4
-TUNED_ON = 8  # pictures
 COMMAND = "python tools/make_renovation_table.py"
-
-Restore = Callable[[Tensor], Tensor]
-Setting = TypeVar("Setting")
 
 TASKS = {
     "sr4": "4x super-resolution",
@@ -170,7 +161,7 @@ def _pressure(root: Path, folder: Path, pictures: int, trained: dict[str, Networ
         for level in levels:
             note(f"pressure: {law} {level}")
             one = pairs(root, law, {key: level}, pictures)
-            plain = _nlm(one) if law == "noise" else _bicubic(one)
+            plain = non_local_means(one) if law == "noise" else bicubic(one)
             methods = {plain[0].split()[0]: plain[1], **{n.row: n.restore for n in rows}}
             tables.append((what.format(level), scored(one, methods, PRESSURE_METRICS, rows, law)))
         text += [_curve(tables), ""]
@@ -225,93 +216,6 @@ def pairs(root: Path, law: str, settings: dict[str, float], pictures: int) -> Pa
     return evenly(load_pairs(spec, root, DegradationSection(law=law, settings=settings), cache_folder()), pictures)
 
 
-def classical(one: PairSet) -> dict[str, Restore]:
-    """The rows without a network, each with its best setting."""
-    return dict((_bicubic(one), _unsharp(one), _nlm(one), _wiener(one)))
-
-
-def _bicubic(one: PairSet) -> tuple[str, Restore]:
-    def make(factor: int) -> Restore:
-        def restore(x: Tensor) -> Tensor:
-            small = (x.shape[2] // factor, x.shape[3] // factor)
-            y = interpolate(x, size=small, mode="bicubic", antialias=True)
-            return interpolate(y, size=x.shape[2:], mode="bicubic")
-
-        return restore
-
-    factor = tuned(one, make, (2, 4, 8, 16))
-    return f"bicubic 1/{factor} and back", make(factor)
-
-
-def _unsharp(one: PairSet) -> tuple[str, Restore]:
-    def make(setting: tuple[float, float]) -> Restore:
-        return lambda x: unsharp(x, *setting)
-
-    sigma, amount = tuned(one, make, UNSHARP_GRID)
-    return f"unsharp sigma={sigma} amount={amount}", make((sigma, amount))
-
-
-def _nlm(one: PairSet) -> tuple[str, Restore]:
-    """Non-local means of scikit-image: patches of 5 px, within 6 px, for the deviation that the picture shows."""
-
-    def make(strength: float) -> Restore:
-        def restore(x: Tensor) -> Tensor:
-            pixels = x[0].permute(1, 2, 0).numpy()
-            sigma = noise_deviation(x)
-            made = denoise_nl_means(
-                pixels, 5, 6, h=max(strength * sigma, 1e-4), sigma=sigma, fast_mode=True, channel_axis=2
-            )
-            return _tensor(made)
-
-        return restore
-
-    strength = tuned(one, make, (0.3, 0.6, 0.9, 1.2))
-    return f"non-local means h={strength} sigma", make(strength)
-
-
-def _wiener(one: PairSet) -> tuple[str, Restore]:
-    """Wiener filter of scikit-image for a Gaussian blur: it is told no kernel."""
-
-    def make(setting: tuple[float, float]) -> Restore:
-        sigma_px, balance = setting
-        at = np.arange(-10, 11)
-        line = np.exp(-np.square(at / sigma_px) / 2)
-        kernel = np.outer(line, line) / line.sum() ** 2
-
-        def restore(x: Tensor) -> Tensor:
-            padded = np.pad(x[0].numpy().astype(np.float64), ((0, 0), (24, 24), (24, 24)), mode="reflect")
-            made = np.stack([wiener(channel, kernel, balance, clip=False) for channel in padded], axis=2)
-            return _tensor(made[24:-24, 24:-24])
-
-        return restore
-
-    sigma_px, balance = tuned(one, make, [(s, b) for s in (1.0, 2.0, 3.0) for b in (0.003, 0.03, 0.3)])
-    return f"Wiener sigma={sigma_px} balance={balance}", make((sigma_px, balance))
-
-
-def noise_deviation(x: Tensor) -> float:
-    """Standard deviation of the noise (Immerkaer 1996): a mask that edges and gradients pass by.
-
-    >>> x = torch.randn(1, 3, 200, 200, generator=torch.Generator().manual_seed(0)) * 0.1
-    >>> round(noise_deviation(x), 2)
-    0.1
-    """
-    mask = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]).expand(3, 1, 3, 3)
-    return float(conv2d(x, mask, groups=3).abs().mean()) * math.sqrt(math.pi / 2) / 6
-
-
-def tuned(one: PairSet, make: Callable[[Setting], Restore], choices: Sequence[Setting]) -> Setting:
-    """The setting with the best mean PSNR on some of the pictures."""
-    sample: Sequence[Pair] = one.pairs[:: -(-len(one.pairs) // TUNED_ON)]
-
-    def mean_psnr(setting: Setting) -> float:
-        restore = make(setting)
-        values = [psnr(restore(to_tensor(p.source[None])).clamp(0, 1), to_tensor(p.truth[None])).item() for p in sample]
-        return float(np.mean(values))
-
-    return max(choices, key=mean_psnr)
-
-
 def note(text: str) -> None:
     """Say how far it is."""
     print(text, file=sys.stderr, flush=True)
@@ -345,10 +249,6 @@ def _is_task(run: Run) -> bool:
 
 def _unet(run: Run) -> bool:
     return run.changes == UNET
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)[None]
 
 
 HEAD = """# Face renovation

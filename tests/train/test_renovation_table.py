@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def tool() -> Iterator[ModuleType]:
     name = "make_renovation_table"
+    sys.path.insert(0, str(REPOSITORY / "tools"))  # as for a script
     spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
     assert spec
     assert spec.loader
@@ -33,6 +34,12 @@ def tool() -> Iterator[ModuleType]:
     spec.loader.exec_module(module)
     yield module
     del sys.modules[name]
+    sys.path.remove(str(REPOSITORY / "tools"))
+
+
+@pytest.fixture(scope="module")
+def rows(tool: ModuleType) -> ModuleType:
+    return sys.modules["classical_rows"]
 
 
 def test_every_queued_run_is_a_recipe_for_a_network(tool: ModuleType, tmp_path: Path):
@@ -58,17 +65,17 @@ def test_what_is_trained_is_not_queued_again(tool: ModuleType, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("law", "row", "gain"), [("noise", "non-local means", 5), ("blur", "Wiener", 0.3)])
-def test_classical_rows_gain_where_they_should(tool: ModuleType, law: str, row: str, gain: float, astronaut: Tensor):
+def test_classical_rows_gain_where_they_should(rows: ModuleType, law: str, row: str, gain: float, astronaut: Tensor):
     astronaut = astronaut[..., 40:136, 60:156].contiguous()
     worse, _ = degrade_tensor(astronaut, law, {"gaussian": 1.0} | ({"motion": 0.0} if law == "blur" else {}), seed=1)
     source, truth = ((x[0].permute(1, 2, 0).numpy() * 255).round().astype("uint8") for x in (worse, astronaut))
     one = PairSet("faces", 1.0, (Pair("a", "", source, truth),))
-    name, restore = (tool._nlm if law == "noise" else tool._wiener)(one)
+    name, restore = (rows.non_local_means if law == "noise" else rows.deconvolved)(one)
     assert name.startswith(row)
     assert psnr(restore(worse).clamp(0, 1), astronaut).item() > psnr(worse, astronaut).item() + gain
 
 
-def test_noise_is_measured_through_edges(tool: ModuleType, astronaut: Tensor):
+def test_noise_is_measured_through_edges(rows: ModuleType, astronaut: Tensor):
     generator = torch.Generator().manual_seed(0)
     noisy = astronaut + 0.1 * torch.randn(astronaut.shape, generator=generator)
-    assert tool.noise_deviation(noisy) == pytest.approx(0.1, rel=0.15)
+    assert rows.noise_deviation(noisy) == pytest.approx(0.1, rel=0.15)
