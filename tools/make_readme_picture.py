@@ -4,7 +4,7 @@
 
 docs/pictures/demo.jpg is the comparison that ``restauro demo`` writes; docs/pictures/renovate.jpg is what ``restauro
 renovate --whole`` makes of ``restauro degrade face-renovation``, for two seeds; docs/pictures/deblur.jpg what
-``restauro deblur --kernel estimate`` makes of ``restauro degrade motion-trajectory --set severity=0.5``, likewise.
+``restauro deblur`` makes of ``restauro degrade motion-trajectory --set severity=0.5``, likewise.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     grid([renovation(seed) for seed in SEEDS], ("degraded", "renovated", "original")).save(
         PICTURES / "renovate.jpg", quality=88
     )
-    grid([deblurring(seed) for seed in SHAKEN], ("shaken", "deblurred, kernel estimated", "original")).save(
+    grid([deblurring(seed) for seed in SHAKEN], ("shaken", "deblurred", "original")).save(
         PICTURES / "deblur.jpg", quality=88
     )
     for path in sorted(PICTURES.iterdir()):
@@ -55,7 +55,7 @@ def deblurring(seed: int) -> list[np.ndarray]:
     """The same part of the astronaut, shaken, deblurred, and as it was."""
     truth = from_array(skimage.data.astronaut().astype(np.float32) / 255, name="astronaut")
     shaken, _ = rs.degrade(truth, "motion-trajectory", {"severity": 0.5}, seed=seed)
-    restored = done(rs.deblur(shaken, kernel="estimate"))
+    restored = done(rs.deblur(shaken))
     return [levels(one)[CROP] for one in (shaken, restored, truth)]
 
 

@@ -97,9 +97,8 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec(
             "deblur-general",
             "deblur",
-            "takes some of the blur by camera shake, movement and slight defocus out of photographs (fidelity)",
-            "DeblurGAN's task, DeSmoothGAN's row pix2pix",
-            bfloat16_db=70.0,
+            "takes blur by camera shake, movement and slight defocus out of photographs (fidelity)",
+            "DeblurGAN's task; a kernel estimated after Xu et al. 2013, DeSmoothGAN's row pix2pix",
         ),
         ModelSpec(
             "translate-facades",

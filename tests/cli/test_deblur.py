@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from restauro.cli.main import main
 from restauro.models import build, save_weights
@@ -93,11 +94,20 @@ def test_a_picture_smaller_than_the_kernel_fails_and_the_rest_go_on(
     assert "shaken.deblurred.png" in shown.out
 
 
-def test_without_a_kernel_the_model_that_ships(picture: Path):
-    assert main(["deblur", str(picture)]) == 0
-    made = pixels_of(picture.with_name("shaken.deblurred.png"))
-    assert made.shape == pixels_of(picture).shape
-    assert (made != pixels_of(picture)).any()
+def test_without_a_kernel_the_model_that_ships(picture: Path, astronaut_array: np.ndarray):
+    blurred = picture.with_name("blurred.png")
+    shaken = ndimage.uniform_filter(astronaut_array[:128, :160], (1, 7, 0))
+    Image.fromarray(np.rint(shaken * 255).astype(np.uint8)).save(blurred)
+    assert main(["deblur", str(blurred)]) == 0
+    made = pixels_of(picture.with_name("blurred.deblurred.png"))
+    assert made.shape == pixels_of(blurred).shape
+    assert np.abs(made.astype(int) - pixels_of(blurred)).max() > 20
+
+
+def test_a_sharp_picture_comes_back(picture: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["deblur", str(picture), "--json"]) == 0
+    assert "no blur found" in json.loads(capsys.readouterr().out)["notes"][0]
+    assert np.array_equal(pixels_of(picture.with_name("shaken.deblurred.png")), pixels_of(picture))
 
 
 def test_dry_run_and_help(picture: Path, kernel: Path, capsys: pytest.CaptureFixture[str]):

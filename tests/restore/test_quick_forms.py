@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from scipy import ndimage
 from torch import nn
 
 from restauro import models
@@ -151,8 +152,11 @@ def test_a_model_reaches_what_it_says_of_bfloat16(name: str):
     net = for_use(models.load(name))
     facts = facts_of(net)
     assert facts.bfloat16_db == models.MODELS[name].bfloat16_db
+    given = ASTRONAUT
+    if models.MODELS[name].verb == "deblur":  # which leaves a sharp picture alone
+        given = np.ascontiguousarray(ndimage.uniform_filter(ASTRONAUT, (7, 1, 0)))
     exact, half = (
-        run(net, facts, ASTRONAUT, EngineSettings(device="cpu", precision=precision)).pixels
+        run(net, facts, given, EngineSettings(device="cpu", precision=precision)).pixels
         for precision in ("float32", "bfloat16")
     )
     reached = -10 * np.log10(np.square(half - exact).mean())

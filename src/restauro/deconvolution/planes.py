@@ -65,7 +65,7 @@ class Deconvolution:
         shows = f"its spectrum shows the estimated kernel with a correlation of {self.correlation:.2f}"
         if Agreement(self.correlation, self.slope).credible:
             return f"one blur of up to {side} px found: {shows}"
-        return f"no one blur found: {shows}, too little to rely on it"
+        return f"no one blur is certain: {shows}"
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [H, W, 8], 0..1: colours for each of :data:`BALANCES`, the estimate's correlation, half its slope.

@@ -62,7 +62,7 @@ class BlindDeblur(nn.Module):
             global_statistics=True,
             looks_first=True,
             precisions=("bfloat16", "float32"),
-            bytes_per_px=self.body.facts.bytes_per_px + 300,
+            bytes_per_px=self.body.facts.bytes_per_px + 60,  # measured: 311 at width 32 and 1024 x 1024
         )
 
     def forward(self, x: Tensor) -> Tensor:
