@@ -11,8 +11,9 @@ from skimage import data
 from skimage.io import imsave
 
 from restauro.deconvolution.planes import PLANES
+from restauro.errors import DataError
 from restauro.train.data import load_pairs, network_input
-from restauro.train.recipe import DegradationSection, PictureSet
+from restauro.train.recipe import DegradationSection, PictureSet, read_recipe
 
 LAW = DegradationSection(law="blur-general", settings={"none": 0.0}, versions=2, deconvolve=True)
 
@@ -36,3 +37,21 @@ def test_versions_and_planes_are_for_training_alone(tmp_path: Path) -> None:
 def test_what_is_of_whole_pictures_is_not_fresh(more: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="fresh, or versions and deconvolve"):
         DegradationSection(fresh=True, **more)
+
+
+def test_pairs_of_files_get_planes_too(tmp_path: Path) -> None:
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        imsave(tmp_path / folder / "a.png", data.astronaut()[:96, :128])
+    spec = PictureSet(name="p", folder="p", inputs="q")
+    (pair,) = load_pairs(
+        spec, tmp_path, DegradationSection(deconvolve=True), tmp_path / "cache", for_training=True
+    ).pairs
+    assert pair.source.shape == (96, 128, 3 + PLANES)
+
+
+@pytest.mark.parametrize("change", ["model.architecture=unet", "degradation.deconvolve=false"])
+def test_the_network_and_what_it_sees_belong_together(change: str) -> None:
+    path = Path(__file__).parents[2] / "recipes" / "deblur-general.toml"
+    with pytest.raises(DataError, match="deconvolve with blind-deblur"):
+        read_recipe(path, (change, "model.options={}"))

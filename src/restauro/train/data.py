@@ -190,7 +190,8 @@ def load_pairs(
                 continue
             name = path.relative_to(root / spec.folder).as_posix() + (f"@1/{factor}" if factor > 1 else "")
             if given is not None:
-                sources = [_to_bytes(_shrink(given, factor))]
+                source = _to_bytes(_shrink(given, factor))
+                sources = [_with_planes(source, cache) if for_training and law.deconvolve else source]
             elif fresh:
                 sources = [truth]
             else:

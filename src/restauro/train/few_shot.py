@@ -11,7 +11,7 @@ from pathlib import Path
 
 from restauro.errors import DataError, ModelError, UsageError
 from restauro.models import Weights
-from restauro.train.recipe import PictureSet, Recipe, checked
+from restauro.train.recipe import SEES_DECONVOLUTIONS, PictureSet, Recipe, checked
 
 #: Fewer pairs than this teach the pictures and not the filter.
 FEWEST = 5
@@ -71,6 +71,7 @@ def few_shot_recipe(
         "precision": began.precision,
         "ema": 0.98,
         "model": {"architecture": weights.architecture, "options": dict(weights.options)},
+        "degradation": {"deconvolve": weights.architecture in SEES_DECONVOLUTIONS},
         "data": {"train": [pairs]},
         "loss": {"l1": 1.0, "ssim": 0.05},
         "optimiser": {"lr": 1e-3, "weight_decay": 0.0, "warmup": 20},

@@ -27,6 +27,7 @@ from restauro.errors import DataError
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
+SEES_DECONVOLUTIONS = ("blind-deblur",)
 VGG_LADDER = {"conv1_2": 1 / 32, "conv2_2": 1 / 16, "conv3_4": 1 / 8, "conv4_4": 1 / 4, "conv5_4": 1.0}
 
 
@@ -279,6 +280,11 @@ class Recipe(_Section):
     def _sections_fit(self) -> Recipe:
         if self.adapt is not None and self.start is None:
             raise ValueError("start, the network that [adapt] changes; add the key start")
+        if self.degradation.deconvolve != (self.model.architecture in SEES_DECONVOLUTIONS):
+            raise ValueError(
+                f"degradation.deconvolve with {' or '.join(SEES_DECONVOLUTIONS)}, and with no other architecture; "
+                "set or remove the key"
+            )
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):
