@@ -33,7 +33,12 @@ def test_manifest_tells_the_truth(name: str, data_root: Path, tmp_path: Path):
             gain = table.gain(name, metric)
             assert gain is not None
             assert gain.mean == pytest.approx(scores[one.name, metric]["gain"], abs=tolerance)
+            if name.endswith("-realism"):
+                assert metric != psnr.NAME or gain.mean >= 0, "not under the input"
+                continue
             assert gain.low > 0, "better than the input, with an interval that excludes zero"
+        if name.endswith("-realism"):
+            continue
         if one.pairs[0].planes:  # a flat painting may be more like the photograph; it is no picture
             over_paint = table.gain(name, psnr.NAME, over="class means")
             assert over_paint is not None
