@@ -81,6 +81,13 @@ MODELS: dict[str, ModelSpec] = {
             bfloat16_db=78.0,
         ),
         ModelSpec(
+            "desmooth-realism",
+            "desmooth",
+            "gives faces and photographs that somebody smoothed detail that looks real (realism)",
+            "DeSmoothGAN, row pix2pix",
+            bfloat16_db=78.0,
+        ),
+        ModelSpec(
             "desmooth-l0",
             "desmooth",
             "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",
@@ -99,6 +106,7 @@ MODELS: dict[str, ModelSpec] = {
             "deblur",
             "takes blur by camera shake, movement and slight defocus out of photographs (fidelity)",
             "DeblurGAN's task; a kernel estimated after Xu et al. 2013, DeSmoothGAN's row pix2pix",
+            bfloat16_db=60.0,
         ),
         ModelSpec(
             "translate-facades",
