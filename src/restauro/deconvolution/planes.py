@@ -37,10 +37,12 @@ class Deconvolution:
 
     Examples
     --------
-    >>> pixels = np.random.default_rng(0).random((30, 40, 3), np.float32)
+    >>> from scipy import ndimage
+    >>> sharp = np.random.default_rng(0).random((30, 40, 3), np.float32)
+    >>> pixels = ndimage.uniform_filter(sharp, (5, 5, 0))
     >>> known = Deconvolution(pixels)
-    >>> known.kernel.shape, known.planes(pixels).shape
-    ((9, 9), (30, 40, 8))
+    >>> known.kernel.shape, known.planes(pixels).shape, Deconvolution(sharp).blurred
+    ((9, 9), (30, 40, 8), 0.0)
     """
 
     def __init__(self, pixels: NDArray[np.float32]) -> None:
