@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from skimage.data import astronaut
+from skimage.data import astronaut, chelsea, coffee, rocket
 
 import restauro as rs
-from restauro.deconvolution.blind import WINDOW_PX, agreement, estimate_kernel, find_kernel
+from restauro.deconvolution.blind import STEEP, WINDOW_PX, agreement, estimate_kernel, find_kernel, steepness
 from restauro.deconvolution.deconvolve import DeconvolutionSettings, centroid_px
 from restauro.degrade.kernels import convolve
 from restauro.degrade.motion import TrajectoryBlur
@@ -56,6 +56,16 @@ def test_a_straight_movement_is_found_and_taken_back(angle: float):
     outcome = rs.deblur(from_array(given), kernel="estimate", deconvolution=DeconvolutionSettings(size_px=17))
     assert db(outcome.picture.pixels, sharp) > db(given, sharp) + 1.5
     assert "estimated from this picture" in outcome.evidence.notes[0]
+
+
+@pytest.mark.parametrize("photograph", [astronaut, chelsea, coffee, rocket])
+def test_sharp_and_shaken_pictures_are_told_apart(photograph):
+    whole = torch.from_numpy(photograph()[:, :, :3].copy()).permute(2, 0, 1)[None].double() / 255
+    sharp = torch.nn.functional.avg_pool2d(whole, 2)
+    assert steepness(sharp[0].permute(1, 2, 0).numpy()) > STEEP[1]
+    for seed, exposure in enumerate((0.1, 0.5, 1.0)):
+        kernel = TrajectoryBlur(seed, exposure, 0.005).kernel().double().numpy()
+        assert steepness(blurred(sharp[0].permute(1, 2, 0).numpy(), kernel)) < STEEP[0]
 
 
 def test_a_small_blur_gets_a_small_square():

@@ -191,9 +191,9 @@ def steepness(pixels: NDArray[np.floating]) -> float:
     """How steep the steepest edges of a picture are, in the less steep of the two directions.
 
     The quantile 0.999 of steps from pixel to pixel over that of steps across four pixels: 1/4 where edges are ramps,
-    towards 1 where they are steps. Sharp photographs, reduced to half their size, have 0.40 to 0.73, the same after
-    camera shake of any strength 0.27 to 0.39 (training photographs of ``recipes/deblur-general.toml``). A sharp caption
-    or frame makes a blurred picture steep.
+    towards 1 where they are steps. :data:`STEEP` lies between sharp photographs, reduced to half their size, and the
+    same after camera shake of any strength; a test holds it there. A sharp caption or frame makes a blurred picture
+    steep.
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ BALANCES = (0.003, 0.03)
 REACH_PX = 60
 SIZE_PX = 25  # of the kernel, where the picture is large enough
 PLANES = 3 * len(BALANCES) + 2
+REVISION = 1  # to be raised when the same picture gets other planes: caches of training go by it
 _SMALLEST = 5
 _GRID = 256  # samples of the frequency response
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restauro.deconvolution.planes import BALANCES, REACH_PX, SIZE_PX, Deconvolution
+from restauro.deconvolution.planes import REVISION, Deconvolution
 from restauro.degrade.laws import degrade_tensor
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
@@ -343,7 +343,7 @@ def _with_planes(source: Bytes3, cache: Path) -> Bytes3:
         pixels = source.astype(np.float32) / np.float32(255)
         return _to_bytes(Deconvolution(pixels).planes(pixels))
 
-    key: list[object] = ["deconvolution", BALANCES, REACH_PX, SIZE_PX, source.shape]
+    key: list[object] = ["deconvolution", REVISION, source.shape]
     return np.concatenate([source, _kept(cache / "deconvolution", key, source, made)], axis=2)
 
 
