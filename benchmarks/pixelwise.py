@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.harness import Case, Spread, compare, in_fresh_process
 from benchmarks.inputs import use_threads
+from restauro.models import for_use
 from restauro.nets.asapnet import build_asapnet
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.labels import instance_edges, one_hot, semantic
@@ -69,7 +70,8 @@ def networks(megapixels: float, width: int) -> dict[str, Work]:
     height, across, k = size_of(megapixels)
     ids = labels(height, across)
     edges = instance_edges(ids)
-    ours = build_asapnet(CLASSES, tile_px=k, width=width, max_width=16 * width, mlp_width=width).eval()
+    net = build_asapnet(CLASSES, tile_px=k, width=width, max_width=16 * width, mlp_width=width).eval()
+    ours = for_use(net)
     # A network of its own: bfloat16 weights are a copy, not a view.
     half = build_asapnet(CLASSES, tile_px=k, width=width, max_width=16 * width, mlp_width=width).eval().bfloat16()
     others: dict[str, nn.Module] = {
@@ -79,7 +81,7 @@ def networks(megapixels: float, width: int) -> dict[str, Work]:
     works: dict[str, Work] = {
         "ASAP-Net, ours": lambda: ours.from_labels(ids, edges),
         "ASAP-Net, ours bfloat16": lambda: half.from_labels(ids, edges),
-        "ASAP-Net, published": lambda: ours.published(semantic(ids, CLASSES, edges)),
+        "ASAP-Net, published": lambda: net.published(semantic(ids, CLASSES, edges)),
     }
     for name, net in others.items():
         works[name] = lambda net=net: net(semantic(ids, CLASSES, edges))

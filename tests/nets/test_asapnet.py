@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from restauro.errors import ModelError, SettingError
+from restauro.models import for_use
 from restauro.nets.asapnet import ASAPNet, LowResSettings, build_asapnet
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.labels import instance_edges, one_hot, semantic
 from restauro.nets.layers.pixelwise import PixelMlp
 from restauro.nets.layers.published import fit_published
 from restauro.nets.layers.tent import tent, tent_of_labels
+from restauro.nets.layers.winograd import FEWEST_CHANNELS, WinogradConv2d
 
 CITY = {"classes": 35, "edges": True}
 FACADES = {"classes": 13, "edges": False}
@@ -310,6 +312,16 @@ class TestNetwork:
         assert wanted.std() > 0.1
         torch.testing.assert_close(found, wanted, atol=1e-9, rtol=0)
         torch.testing.assert_close(fast, wanted, atol=1e-9, rtol=0)
+
+    def test_the_form_for_use_is_the_same_network(self):
+        low = LowResSettings(width=8, max_width=FEWEST_CHANNELS, depth=2)
+        net = small(classes=5, edges=False, tile_px=16, low=low).double()
+        quick, ids = for_use(net), torch.randint(0, 5, (1, 48, 80))
+        assert sum(isinstance(layer, WinogradConv2d) for layer in quick.modules()) == 2
+        assert not any(isinstance(layer, WinogradConv2d) for layer in net.modules())
+        wanted = net.from_labels(ids)
+        torch.testing.assert_close(quick.from_labels(ids), wanted, atol=1e-9, rtol=0)
+        torch.testing.assert_close(quick(one_hot(ids, 5).double()), wanted, atol=1e-9, rtol=0)
 
     def test_pictures_are_centred_and_come_back_in_range(self):
         net = small(classes=0, edges=False, tile_px=16)

@@ -9,6 +9,7 @@ from torch.nn.functional import unfold
 from torch.utils.flop_counter import FlopCounterMode
 
 from restauro.errors import SettingError
+from restauro.models import for_use
 from restauro.nets.hybrid_deblur import (
     AS_RUN,
     AsapDeblur,
@@ -18,6 +19,7 @@ from restauro.nets.hybrid_deblur import (
 )
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.tent import tent
+from restauro.nets.layers.winograd import FEWEST_CHANNELS
 from restauro.restore.engine import EngineSettings, run
 
 TINY = {"width": 4, "max_width": 8, "depth": 1, "mlp_width": 8, "mlp_depth": 3}
@@ -184,6 +186,10 @@ class TestFacts:
         tiled = run(net, net.facts, pixels, EngineSettings(device="cpu", tile_px=64))
         assert tiled.tiles > 2
         np.testing.assert_allclose(tiled.pixels, whole.pixels, atol=1e-5)
+
+    def test_the_form_for_use_is_the_same_network(self, astronaut):
+        net = tiny(max_width=FEWEST_CHANNELS, depth=2)
+        torch.testing.assert_close(for_use(net)(astronaut), net(astronaut), atol=1e-4, rtol=0)
 
     def test_global_statistics_are_those_of_the_norm(self):
         assert not tiny().facts.global_statistics

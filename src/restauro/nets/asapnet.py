@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
-from restauro.nets.layers import pixelwise
-from restauro.nets.layers.any_size import InstanceNorm, Reflect
+from restauro.nets.layers import pixelwise, wide_input, winograd
+from restauro.nets.layers.any_size import InstanceNorm, QuickInstanceNorm, Reflect
+from restauro.nets.layers.fold import fold
 from restauro.nets.layers.labels import one_hot
 from restauro.nets.layers.pixelwise import PixelMlp
 from restauro.nets.layers.spectral import SpectralConv2d
@@ -113,8 +114,23 @@ class LowResStream(nn.Module):
     def tile_major(self, x: Tensor) -> Tensor:
         """The same vectors, each in one piece of memory, [N, h/16, w/16, P]."""
         features: Tensor = self.model[:-1](x)
-        features = (features * self.head_scale).permute(0, 2, 3, 1).contiguous()  # a strided product is half as fast
-        return nn.functional.linear(features, self.head.weight.flatten(1), self.head.bias)
+        # With channels last the convolution writes them so, and is faster than a product of matrices.
+        features = (features * self.head_scale).contiguous(memory_format=torch.channels_last)
+        params: Tensor = self.head(features)
+        return params.permute(0, 2, 3, 1).contiguous()
+
+    def quicken(self) -> None:
+        """Put layers in their forms for use, in place; to be run and not to be trained or saved after."""
+        stem = [unit for unit in self.model if isinstance(unit, nn.Sequential)]
+        for unit in stem:
+            for index, layer in enumerate(unit):
+                if isinstance(layer, InstanceNorm):
+                    unit[index] = QuickInstanceNorm(layer)
+            unit.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        first = stem[0][0]
+        if isinstance(first, nn.Conv2d) and wide_input.pays(first):
+            stem[0][0] = wide_input.WideInput(first)
+        winograd.quicken(self.model)
 
 
 class _Block(nn.Module):
@@ -208,6 +224,13 @@ class ASAPNet(nn.Module):
         content, low = self._streams(x)
         y = pixelwise.of_content(self.mlp, content, self.lowres_stream.tile_major(low))
         return (y.tanh() + 1) / 2
+
+    def for_use(self) -> nn.Module:
+        """The form that is run: layers of the low-resolution network in their forms for use."""
+        quick = fold(self)
+        assert isinstance(quick, ASAPNet)
+        quick.lowres_stream.quicken()
+        return quick.eval()
 
     def published(self, x: Tensor) -> Tensor:
         """The same, computed step by step as published; for comparison."""

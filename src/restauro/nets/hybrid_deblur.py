@@ -26,6 +26,7 @@ from restauro.facts import Facts
 from restauro.nets.asapnet import LowResSettings, LowResStream, Norm, Padding, shrink_factor, stream_bytes_per_px
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.any_size import Reflect
+from restauro.nets.layers.fold import fold
 from restauro.nets.layers.pixelwise import PixelMlp
 from restauro.nets.layers.tent import tent
 
@@ -131,6 +132,13 @@ class AsapDeblur(nn.Module):
         params = self.lowres_stream.tile_major(tent(2 * x - 1, shrink_factor(self.settings.tile_px)))
         y = pixelwise.of_content(self.mlp, self._content(x), params, self.settings.reach_px)
         return x + y / 2 if self.settings.skip else (y.tanh() + 1) / 2
+
+    def for_use(self) -> nn.Module:
+        """The form that is run: layers of the low-resolution network in their forms for use."""
+        quick = fold(self)
+        assert isinstance(quick, AsapDeblur)
+        quick.lowres_stream.quicken()
+        return quick.eval()
 
     def _content(self, x: Tensor) -> Tensor:
         x = 2 * x - 1

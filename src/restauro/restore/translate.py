@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from restauro.errors import EngineError, ModelError, PictureError, UsageError
 from restauro.labels import ClassList, read_class_list, read_ids, read_labels
-from restauro.models import MODELS, Weights, facts_of, find, load
+from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.nets.layers.labels import instance_edges, semantic
 from restauro.picture import from_array
 from restauro.restore.engine import DEFAULTS, EngineSettings, choose_device, choose_precision
@@ -86,7 +86,7 @@ def translator(model: str | Path | Weights, classes: str | Path | ClassList | No
             f"classes: found {len(listed)} ({listed}), wanted {channels - edges} for {weights.name}; "
             "name the list it was trained with, or another of that length"
         )
-    return Translator(weights, net, listed, edges)
+    return Translator(weights, for_use(net), listed, edges)
 
 
 def translate(

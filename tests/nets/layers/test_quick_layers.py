@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from restauro.nets.layers.any_size import InstanceNorm, QuickInstanceNorm, instance_norm
 from restauro.nets.layers.phases import FourPhases
 from restauro.nets.layers.sft import SFT, QuickSFT
+from restauro.nets.layers.wide_input import WideInput
+from restauro.nets.layers.winograd import WinogradConv2d
 
 
 def last(*shape: int, seed: int = 0) -> Tensor:
@@ -56,3 +58,46 @@ def test_four_phases_are_the_transposed_convolution(size: tuple[int, int], bias:
     up = nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1, bias=bias).double().requires_grad_(False)
     x = torch.randn(2, 6, *size, dtype=torch.float64)
     torch.testing.assert_close(FourPhases(up)(x), up(x), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 7), (16, 32)])
+@pytest.mark.parametrize(("padding", "bias"), [(0, True), (1, False)])
+def test_winograd_is_the_convolution(size: tuple[int, int], padding: int, bias: bool):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 5, 3, padding=padding, bias=bias).double()
+    x = torch.randn(2, 6, *size, dtype=torch.float64)
+    torch.testing.assert_close(WinogradConv2d(conv)(x), conv(x), atol=1e-12, rtol=0)
+
+
+def test_winograd_keeps_the_digits_of_float32():
+    """At ASAP-Net's own size: no further from the exact result than twice torch's own convolution."""
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(1024, 64, 3, padding=1), torch.randn(1, 1024, 16, 16)
+    exact = nn.functional.conv2d(x.double(), conv.weight.double(), conv.bias.double(), padding=1)
+    own, ours = ((y.double() - exact).abs().max() for y in (conv(x), WinogradConv2d(conv)(x)))
+    assert ours < max(2 * own, 3e-6)
+
+
+def test_winograd_leaves_bfloat16_to_the_convolution():
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(8, 8, 3, padding=1), torch.randn(1, 8, 6, 6)
+    quick = WinogradConv2d(conv)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quick(x), conv(x))
+    x = x.bfloat16()
+    assert torch.equal(quick.bfloat16()(x), conv.bfloat16()(x))
+
+
+@pytest.mark.parametrize("conv", [nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 4, 5), nn.Conv2d(4, 4, 3, padding=2)])
+def test_winograd_refuses_what_does_not_fit(conv: nn.Conv2d):
+    with pytest.raises(ValueError, match="wanted a 3x3 convolution of stride 1"):
+        WinogradConv2d(conv)
+
+
+@pytest.mark.parametrize("channels", [12, 16, 36])
+@pytest.mark.parametrize("bias", [True, False])
+def test_wide_input_is_the_convolution(channels: int, bias: bool):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels, 5, 3, padding=1, bias=bias).double()
+    x = torch.randn(2, channels, 6, 9, dtype=torch.float64)
+    torch.testing.assert_close(WideInput(conv)(x), conv(x), atol=1e-12, rtol=0)

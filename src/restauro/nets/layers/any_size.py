@@ -44,14 +44,11 @@ class QuickInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x [N, C, H, W]."""
-        y = instance_norm(x)
-        if self.weight is None or self.bias is None:
-            return y
-        return torch.addcmul(self.bias[:, None, None].to(y), y, self.weight[:, None, None].to(y))
+        return instance_norm(x, weight=self.weight, bias=self.bias)
 
 
-def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) of each channel of each picture, for channels_last maps.
+def instance_norm(x: Tensor, eps: float = 1e-5, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """(x - mean) / sqrt(variance + eps), times ``weight`` plus ``bias``, of each channel, for channels_last maps.
 
     Torch's group norm takes the variance of such maps as the mean square less the squared mean, in float32: 5e-4 off
     where the mean is three deviations away. Here the mean is taken off first, and sums are over some pixels at a time:
@@ -60,17 +57,25 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
     n, channels, height, width = x.shape
     wide = torch.promote_types(x.dtype, torch.float32)
     if x.dtype != wide and height * width > 4096:
-        return torch.group_norm(x, channels, eps=eps)
+        weight, bias = (None if part is None else part.to(x) for part in (weight, bias))
+        return torch.group_norm(x, channels, weight, bias, eps)
     pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels).to(wide)
-    pixels = pixels - _mean(pixels)
-    pixels *= torch.rsqrt(_mean(pixels, square=True) + eps)
+    mean = _mean(pixels)
+    scale = torch.rsqrt(_mean(pixels, around=mean) + eps)
+    if weight is not None:
+        scale = scale * weight.to(wide)
+    pixels = pixels - mean
+    if bias is None:
+        pixels *= scale
+    else:
+        torch.addcmul(bias.to(wide), pixels, scale, out=pixels)
     return pixels.to(x.dtype).view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _mean(pixels: Tensor, square: bool = False, at_once: int = 1024) -> Tensor:
-    """Over the pixels of [N, pixels, C], to [N, 1, C], of so many sums."""
+def _mean(pixels: Tensor, around: Tensor | None = None, at_once: int = 1024) -> Tensor:
+    """Over the pixels of [N, pixels, C], to [N, 1, C], of so many sums; ``around``: of the squared distances to it."""
     parts = pixels.split(at_once, 1)
-    sums = [(part * part if square else part).sum(1, keepdim=True) for part in parts]
+    sums = [(part if around is None else (part - around).square_()).sum(1, keepdim=True) for part in parts]
     return torch.stack(sums).sum(0) / pixels.shape[1]
 
 
