@@ -1,23 +1,26 @@
 """ASAP-Net's pixelwise stage in its published form and in ours, then the whole network beside pix2pixHD and SPADE.
 
-Labels of 35 classes and their borders at an aspect of 2 : 1, as in the paper: 0.52 megapixels are 512 x 1024. Weights
-are random; times do not depend on them. The roofline of the stage: its published products at the speed that one large
-product has on the same machine, in the same type.
+Labels of 35 classes and their borders; 0.52 megapixels are 512 x 1024, as in the paper. Beside them DeblurGAN (with two
+convolutions per block, and with one) on a picture of that size. Weights are random; times do not depend on them. The
+roofline of the stage: its published products at the speed that one large product has on the same machine, in the same
+type.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.harness import Case, Spread, compare, in_fresh_process
 from benchmarks.inputs import use_threads
 from restauro.models import for_use
 from restauro.nets.asapnet import build_asapnet
+from restauro.nets.deblurgan import build_deblurgan
 from restauro.nets.layers import pixelwise
 from restauro.nets.layers.labels import instance_edges, one_hot, semantic
 from restauro.nets.layers.pixelwise import PixelMlp
@@ -27,7 +30,7 @@ from restauro.nets.spade import SpadeGenerator
 QUESTION = (
     "How much faster than the published forms is ASAP-Net's pixelwise stage, and what is left of that end to end?"
 )
-MEGAPIXELS = (0.13, 0.52)
+MEGAPIXELS = (0.066, 0.13, 0.52)
 CLASSES = 35
 STAGE = ("stage, ours", "stage, ours bfloat16", "stage, published")
 
@@ -35,13 +38,14 @@ Work = Callable[[], object]
 
 
 def size_of(megapixels: float) -> tuple[int, int, int]:
-    """Height, width and tile side: the power of two whose 2 : 1 picture is nearest, and a sixteenth of it.
+    """Height, width and tile side: powers of two, a square or twice as wide, whose area is nearest; 16 tiles down.
 
-    >>> size_of(0.52), size_of(0.13)
-    ((512, 1024, 32), (256, 512, 16))
+    >>> size_of(0.52), size_of(0.13), size_of(0.066)
+    ((512, 1024, 32), (256, 512, 16), (256, 256, 16))
     """
-    height = max(64, 2 ** round(math.log2(math.sqrt(megapixels * 1e6 / 2))))
-    return height, 2 * height, max(16, height // 16)
+    octaves = max(12, round(math.log2(megapixels * 1e6)))
+    height = 1 << octaves // 2
+    return height, 1 << octaves - octaves // 2, max(16, height // 16)
 
 
 def labels(height: int, width: int) -> Tensor:
@@ -72,19 +76,25 @@ def networks(megapixels: float, width: int) -> dict[str, Work]:
     edges = instance_edges(ids)
     net = build_asapnet(CLASSES, tile_px=k, width=width, max_width=16 * width, mlp_width=width).eval()
     ours = for_use(net)
-    # A network of its own: bfloat16 weights are a copy, not a view.
-    half = build_asapnet(CLASSES, tile_px=k, width=width, max_width=16 * width, mlp_width=width).eval().bfloat16()
-    others: dict[str, nn.Module] = {
-        "pix2pixHD": build_pix2pixhd("global", CLASSES, width=width).eval(),
-        "SPADE": SpadeGenerator(CLASSES + 1, width, "more").eval(),
-    }
+    half = for_use(copy.deepcopy(net).bfloat16())
     works: dict[str, Work] = {
         "ASAP-Net, ours": lambda: ours.from_labels(ids, edges),
         "ASAP-Net, ours bfloat16": lambda: half.from_labels(ids, edges),
         "ASAP-Net, published": lambda: net.published(semantic(ids, CLASSES, edges)),
     }
-    for name, net in others.items():
-        works[name] = lambda net=net: net(semantic(ids, CLASSES, edges))
+    of_labels = {
+        "pix2pixHD": build_pix2pixhd("global", CLASSES, width=width).eval(),
+        "SPADE": SpadeGenerator(CLASSES + 1, width, "more").eval(),
+    }
+    for name, other in of_labels.items():
+        works[name] = lambda net=other: net(semantic(ids, CLASSES, edges))
+    of_pictures = {
+        "DeblurGAN": build_deblurgan(width).eval(),
+        "DeblurGAN, one convolution": build_deblurgan(width, convs_per_block=1).eval(),
+    }
+    picture = torch.rand(1, 3, height, across, generator=torch.Generator().manual_seed(0))
+    for name, other in of_pictures.items():
+        works[name] = lambda net=other: net(picture)
     return works
 
 
@@ -112,11 +122,13 @@ def _case(megapixels: float, rounds: int, threads: int, width: int) -> Case:
     parts = {form: stage(form, megapixels, width) for form in STAGE}
     seconds, ratios = compare(parts, rounds)
     notes = _roofline(megapixels, width, seconds) | _agreement(parts)
-    whole_seconds, whole_ratios = compare(networks(megapixels, width), rounds)
+    works = networks(megapixels, width)
+    whole_seconds, whole_ratios = compare(works, rounds)
     bfloat16 = whole_seconds["ASAP-Net, ours bfloat16"].median
     notes |= {
         f"{name} / ASAP-Net, ours bfloat16": whole_seconds[name].median / bfloat16
-        for name in ("ASAP-Net, published", "pix2pixHD", "SPADE")
+        for name in works
+        if not name.startswith("ASAP-Net, ours")
     }
     memory = {
         form: in_fresh_process(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import (
     attention,
+    deblur,
     desmooth,
     desmooth_speed,
     filters,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "desmooth": desmooth,
     "attention": attention,
     "pixelwise": pixelwise,
+    "deblur": deblur,
     "training": training,
     "sasnet": sasnet,
     "desmooth-speed": desmooth_speed,

@@ -2,13 +2,13 @@
 
     python tools/make_deblur_table.py --root FOLDER            # writes results/deblur.md
     python tools/make_deblur_table.py --root FOLDER --weights runs/a/a.safetensors runs/b/b.safetensors
-    python tools/make_deblur_table.py --root FOLDER --queue    # prints what trains the ablation, 8 minutes each
 
 FOLDER holds the validation photographs of recipes/deblur-general.toml and, for the real kernels, blur/kernels.npz
 (eight of Levin et al. 2009; picture k gets kernel k modulo 8). Every input has the blur of its column, noise of one
 level and 8 bits, by seeds that are a function of the picture's place. Networks are those named, or else all of verb
 "deblur" that ship or lie finished in RUNS. Classical rows get the true kernel, which nobody has of a photograph, or
-the one that is estimated from the blurred picture alone (``restauro deblur --kernel estimate``).
+the one that is estimated from the blurred picture alone (``restauro deblur --kernel estimate``). What was trained on
+the report's kernel alone stands in the table of tools/make_hybrid_table.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
-from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
+from restauro.train.rivals import finished, table_arguments, write_page
 from restauro.train.validate import UNSHARP_GRID, network, stored, unsharp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -49,28 +49,8 @@ RECIPE = REPOSITORY / "recipes" / "deblur-general.toml"
 METRICS = ("psnr", "ssim", "lpips-squeeze-caffe")
 NOISE_LEVELS, ANXIETY, GRID = 1.0, 0.005, 16
 EXPOSURES = {"light": 0.1, "medium": 0.5, "heavy": 1.0}  # the paper's
-MINUTES = 8
+ABLATION = "deblur-asap"  # runs of make_hybrid_table.py, which know one kernel alone
 WIENER, LUCY = DeconvolutionSettings(), DeconvolutionSettings("richardson-lucy")
-
-SMALL = {"width": 32, "max_width": 256, "depth": 3, "tile_px": 16}
-ASAP = SMALL | {"mlp_width": 32, "mlp_depth": 4}
-NOTHING = {"reach_px": 0, "skip": False, "shared_mlp": False}
-PLAIN = {"norm": "none", "dropout": 0.0, "zero_start": True}
-#: What is compared on the report's kernel: run -> architecture, options.
-ABLATION: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
-    "deblur-asap-as-run": ("hybrid-deblur", SMALL),
-    "deblur-asap-nothing": ("asap-deblur", ASAP | NOTHING),
-    "deblur-asap-scaled": ("asap-deblur", ASAP | NOTHING | {"shared_mlp": True}),
-    "deblur-asap-skip": ("asap-deblur", ASAP | NOTHING | {"skip": True}),
-    "deblur-asap-skip-scaled": ("asap-deblur", ASAP | NOTHING | {"skip": True, "shared_mlp": True}),
-    "deblur-asap-neighbours-unscaled": ("asap-deblur", ASAP | {"shared_mlp": False}),
-    "deblur-asap": ("asap-deblur", ASAP),
-    "deblur-asap-no-blue": ("asap-deblur", ASAP | {"blue": False}),
-    "deblur-asap-zero-padding": ("asap-deblur", ASAP | {"padding": "zero"}),
-    "deblur-asap-instance-norm": ("asap-deblur", ASAP | {"norm": "instance-affine"}),
-    "deblur-asap-versus-deblurgan": ("deblurgan", {"width": 16, "blocks": 9} | PLAIN),
-    "deblur-asap-versus-unet": ("desmoothgan", {"variant": "pix2pix", "width": 40, "norm": "none", "residual": True}),
-}
 
 Blur = TrajectoryBlur | LinearBlur | KernelBlur
 Restore = Callable[[Tensor], Tensor]
@@ -92,13 +72,10 @@ def main() -> int:
     parser.add_argument("--weights", nargs="*", help="models or files; without it all that are found")
     parser.add_argument("--only", nargs="*", help="some of the columns, for a quick look")
     given = parser.parse_args()
-    if given.queue:
-        print("\n".join(queue(given.root, given.runs)))
-        return 0
     found = (
         [find(name) for name in given.weights]
         if given.weights is not None
-        else finished("deblur", given.runs, "*deblur*")
+        else [one for one in finished("deblur", given.runs, "*deblur*") if not one.name.startswith(ABLATION)]
     )
     pairs = photographs(given.root, given.pictures)
     wanted = given.only or list(columns(given.root))
@@ -107,18 +84,8 @@ def main() -> int:
         if name in wanted:
             parts.append(f"## {name}\n\n{about}\n\n" + section(samples(pairs, blur), found, name))
             print(name, file=sys.stderr)
-    parts.append(loss_curves(ABLATION, given.runs, given.out))
     write_page(given.out, "\n".join(parts))
     return 0
-
-
-def queue(root: Path, runs: Path) -> list[str]:
-    """The commands that train the ablation."""
-    slower = {"deblurgan": ("optimiser.lr=0.002",)}  # sums of many blocks
-    return [
-        training("recipes/deblur-asap.toml", root, runs, name, kind, options, MINUTES, slower.get(kind, ()))
-        for name, (kind, options) in ABLATION.items()
-    ]
 
 
 def columns(root: Path) -> dict[str, tuple[str, Callable[[int], Blur | None]]]:

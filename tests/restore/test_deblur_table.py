@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import sys
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -14,9 +12,7 @@ import pytest
 import torch
 
 from restauro.metrics.psnr import psnr
-from restauro.models import build
 from restauro.train.data import Pair
-from restauro.train.recipe import read_recipe
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_deblur_table.py"
 
@@ -61,16 +57,3 @@ def test_columns_get_stronger_and_know_their_kernels(tool: ModuleType, tmp_path:
     assert restored.shape == one.truth.shape
     assert float(psnr(restored.clamp(0, 1), one.truth)[0]) > float(psnr(one.source, one.truth)[0]) + 2
     assert torch.equal(one.source, tool.samples(pairs, columns["medium"][1])[0].source)
-
-
-def test_the_ablation_builds_and_its_commands_are_read(tool: ModuleType, tmp_path: Path):
-    lines = tool.queue(tmp_path, tmp_path / "runs")
-    assert len(lines) == len(tool.ABLATION)
-    for line, (architecture, options) in zip(lines, tool.ABLATION.values(), strict=True):
-        words = shlex.split(line)
-        changes = tuple(word for flag, word in pairwise(words) if flag == "--set")
-        recipe = read_recipe(TOOL.parents[1] / words[2], changes)
-        assert recipe.model.options == options
-        assert recipe.minutes == tool.MINUTES
-        with torch.device("meta"):
-            build(architecture, **options)
