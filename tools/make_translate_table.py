@@ -41,13 +41,8 @@ COMMAND = "python tools/make_translate_table.py --root FOLDER"
 METRICS = ("psnr", "ssim", "lpips-squeeze-caffe", "fsd", "ksd")
 TRUTHS = "photographs"
 MINUTES = 12
-#: Run -> architecture, options: the recipe's network beside its two rivals, on one budget.
+#: Run -> architecture, options: rivals of the recipe's own network, on the same budget.
 RIVALS: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
-    "translate-rival-asapnet": (
-        "asapnet",
-        {"classes": 12, "edges": False, "tile_px": 32, "width": 64, "max_width": 256, "depth": 5, "mlp_width": 48}
-        | {"padding": "reflect"},
-    ),
     "translate-rival-pix2pixhd": ("pix2pixhd", {"classes": 12, "edges": False, "width": 24, "blocks": 6}),
     "translate-rival-spade": ("spade", {"guide_channels": 12, "width": 16}),
 }
@@ -75,7 +70,7 @@ def main() -> int:
     )
     segment = segmenter(recipe, given.root, given.runs / "segmenter-facades.pt", given.iterations)
     pairs = photographs(recipe, given.root, given.pictures)
-    page = scored(pairs, found, segment) + "\n" + loss_curves(RIVALS, given.runs, given.out)
+    page = scored(pairs, found, segment) + "\n" + loss_curves([RECIPE.stem, *RIVALS], given.runs, given.out)
     write_page(given.out, page)
     return 0
 
@@ -173,7 +168,7 @@ def scored(pairs: Sequence[Pair], found: Sequence[Weights], segment: Restore) ->
         "",
         "- `identity` is the map in the colours of its list, `class means` every pixel in the mean colour of its class",
         "  over these very pictures: in squared error nothing flat can beat it, so PSNR alone says little here.",
-        f"- Networks called `translate-rival-...` had {MINUTES} minutes of one core each (`{COMMAND} --queue`).",
+        f"- `{RECIPE.stem}` and `translate-rival-...` had {MINUTES} minutes of one core each (`{COMMAND} --queue`).",
         *(f"- {one.name}: weights sha256 {one.sha256}" for one in found),
         "",
         markdown(tables[0]),
