@@ -22,7 +22,7 @@ TILE_PX = 32
 FORMS: dict[str, tuple[str, dict[str, int]]] = {
     "asap-deblur, small": (
         "asap-deblur",
-        {"width": 32, "max_width": 256, "depth": 3, "tile_px": 16, "mlp_width": 32, "mlp_depth": 4},
+        {"width": 32, "max_width": 256, "depth": 3, "tile_px": 32, "mlp_width": 32, "mlp_depth": 4},
     ),
     "DeblurGAN, small": ("deblurgan", {"width": 16}),
     "asap-deblur": ("asap-deblur", {"tile_px": TILE_PX}),

@@ -41,8 +41,8 @@ ABLATION: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "deblur-asap-no-blue": ("asap-deblur", ASAP | {"blue": False}),
     "deblur-asap-zero-padding": ("asap-deblur", ASAP | {"padding": "zero"}),
     "deblur-asap-instance-norm": ("asap-deblur", ASAP | {"norm": "instance-affine"}),
+    "deblur-asap-tile32": ("asap-deblur", ASAP | {"tile_px": 2 * TILE_PX}),
     "deblur-asap-versus-deblurgan": ("deblurgan", {"width": 16, "blocks": 9} | PLAIN),
-    "deblur-asap-versus-unet": ("desmoothgan", {"variant": "pix2pix", "width": 40, "norm": "none", "residual": True}),
 }
 
 
@@ -56,7 +56,8 @@ else, for {minutes} minutes of one core (`--queue`), from the same seed, with th
   global skip (`skip`), the head's output scaled by 1 / C and shared weights learnt beside it (`scaled`), the
   neighbourhood of 5 x 5 pixels (`neighbours`). `deblur-asap` has all three; below it what one of its other settings
   is worth: without blue, with zero padding, with instance norm.
-- `versus-deblurgan` and `versus-unet`: DeblurGAN and the U-Net of pix2pix at the same minutes. `deblur-general` never
+- `tile32`: tiles of twice the side, so that the low-resolution network sees half the resolution and costs a quarter.
+- `versus-deblurgan`: DeblurGAN at the same minutes. `deblur-general` never
   saw this kernel; it is trained for shaken cameras.
 - Time at 720p: benchmarks/results/deblur.md.
 - Below the first tables, in levels of 255: the mean shift of each colour (the darkening), and the *common pattern* of

@@ -165,9 +165,14 @@ def of_content(mlp: PixelMlp, content: Tensor, params: Tensor, reach_px: int = 0
     vectors = params.flatten(0, 2)
 
     def first(part: slice) -> Tensor:
-        near = tiles[part].unfold(1, window, 1).unfold(2, window, 1).flatten(3).flatten(1, 2)
+        # Neighbours in a row are copied side by side; rows of the neighbourhood are added up, one product each.
+        beside = tiles[part].unfold(2, window, 1).flatten(3)  # [tiles, k + 2 reach, k, C window]
         bias, weight = mlp.layer(vectors[part], 0)
-        return torch.baddbmm(_position(mlp, bias, weight), near, weight[:, : mlp.content])
+        by_row = weight[:, : mlp.content].unflatten(1, (-1, window, window))  # [tiles, C, row, column, width]
+        h = _position(mlp, bias, weight)
+        for row in range(window):
+            h = torch.baddbmm(h, beside[:, row : row + k].flatten(1, 2), by_row[:, :, row].flatten(1, 2))
+        return h
 
     return _picture(_through(mlp, first, vectors), params.shape[:3], k)
 
