@@ -4,7 +4,7 @@
     python tools/make_renovation_table.py --queue --root FOLDER | sh   # trains what is compared, 4 minutes each
 
 FOLDER holds the picture sets of recipes/renovate-hifacegan.toml, whose validation faces are scored, degraded by each
-law with seeds that are a function of the picture. Networks are those that lie in RUNS, and renovate-faces as it ships.
+law with seeds that are a function of the picture. Networks are those that lie in RUNS, and those that ship.
 Settings of the classical rows are the best of a small grid by PSNR on some of these very pictures: they are flattered.
 """
 
@@ -35,7 +35,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "renovate-hifacegan.toml"
 METRICS = ("psnr", "ssim", "ms-ssim", "lpips-squeeze-caffe", "niqe", "fed", "identity")
 PRESSURE_METRICS = ("psnr", "fed", "identity")
-GENERALIST = "renovate-faces"
 MINUTES = 4
 COMMAND = "python tools/make_renovation_table.py"
 
@@ -123,17 +122,17 @@ def queue(root: Path, folder: Path, minutes: float, only: str) -> Iterable[str]:
 
 def report(root: Path, folder: Path, pictures: int) -> str:
     """The whole page."""
-    generalist = _generalist(folder)
+    generalists = _generalists()
     trained = {run.name: _network(run.row, path) for run in runs() if (path := _weights(folder, run)).exists()}
     parts = [HEAD.format(pictures=pictures, minutes=MINUTES)]
     for law, title in TASKS.items():
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
-        rows += generalist
+        rows += generalists
         note(f"{title}: {len(rows)} networks")
         one = pairs(root, law, {}, pictures)
         table = scored(one, {**classical(one), **{n.row: n.restore for n in rows}}, METRICS, rows, law)
         parts += [f"## {title}\n", markdown(table), f"The paper's block (FFHQ, 512 px, 5,000 faces):\n\n{PAPER[law]}\n"]
-    parts += [_ablations(root, pictures, trained), _pressure(root, folder, pictures, trained)]
+    parts += [_ablations(root, pictures, trained), _pressure(root, pictures, trained)]
     return "\n".join(parts)
 
 
@@ -148,7 +147,7 @@ def _ablations(root: Path, pictures: int, trained: dict[str, Network]) -> str:
     return "\n".join([*text, TABLE_2])
 
 
-def _pressure(root: Path, folder: Path, pictures: int, trained: dict[str, Network]) -> str:
+def _pressure(root: Path, pictures: int, trained: dict[str, Network]) -> str:
     """PSNR and FED against the strength of the degradation, beyond what the networks saw."""
     text = [PRESSURE]
     for law, key, levels, what in (
@@ -156,7 +155,7 @@ def _pressure(root: Path, folder: Path, pictures: int, trained: dict[str, Networ
         ("mosaic16", "block_px", (16, 32, 48, 64), "mosaic of {} px"),
     ):
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
-        rows += _generalist(folder)
+        rows += _generalists()
         tables = []
         for level in levels:
             note(f"pressure: {law} {level}")
@@ -227,20 +226,13 @@ def _network(row: str, name: str | Path) -> Network:
     return Network(row, weights, whole_picture(net, facts_of(net)))
 
 
-def _generalist(folder: Path) -> list[Network]:
-    """renovate-faces as it ships, or from RUNS; none where it is in neither."""
-    path = _weights_of(folder, GENERALIST)
-    if not path.exists() and GENERALIST not in MODELS:
-        return []
-    return [_network(f"{GENERALIST} (generalist)", GENERALIST if GENERALIST in MODELS else path)]
+def _generalists() -> list[Network]:
+    """What ships."""
+    return [_network(f"{name} (generalist)", name) for name, spec in MODELS.items() if spec.verb == "renovate"]
 
 
 def _weights(folder: Path, run: Run) -> Path:
-    return _weights_of(folder, run.name)
-
-
-def _weights_of(folder: Path, name: str) -> Path:
-    return folder / name / f"{name}.safetensors"
+    return folder / run.name / f"{run.name}.safetensors"
 
 
 def _is_task(run: Run) -> bool:
@@ -254,10 +246,11 @@ def _unet(run: Run) -> bool:
 HEAD = """# Face renovation
 
 Tables 1 and 2 of HiFaceGAN (Yang et al. 2020) at our scale: {pictures} validation faces of 256 px (synthetic ones and
-the London set), networks trained here. All networks but `renovate-faces` were trained from nothing for {minutes}
-minutes of one core each, on the same faces, batch and (where nothing else is said) loss: they say which network learns
-faster, not how good it can become. The paper's numbers stand beside ours to compare orderings only: other faces, four
-times the pixels, a GPU for days, and LPIPS and NIQE by other weights than `lpips-squeeze-caffe` and `niqe:restauro1`.
+the London set), networks trained here. All networks but the generalists, which ship, were trained from nothing for
+{minutes} minutes of one core each, on the same faces, batch and (where nothing else is said) loss: they say which
+network learns faster, not how good it can become. The paper's numbers stand beside ours to compare orderings only:
+other faces, four times the pixels, a GPU for days, and LPIPS and NIQE by other weights than `lpips-squeeze-caffe` and
+`niqe:restauro1`.
 FED is the same measure (dlib), on smaller faces; where no face is found it has no value, and `identity:dlib,at-truth`
 takes its place: it crops the result by the landmarks of its truth.
 

@@ -102,6 +102,13 @@ MODELS: dict[str, ModelSpec] = {
             bfloat16_db=58.0,
         ),
         ModelSpec(
+            "renovate-realism",
+            "renovate",
+            "renovates worn faces: blur, noise, JPEG blocks and 4-8x reduction, with detail that looks real (realism)",
+            "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
+            bfloat16_db=60.0,
+        ),
+        ModelSpec(
             "deblur-general",
             "deblur",
             "takes blur by camera shake, movement and slight defocus out of photographs (fidelity)",
