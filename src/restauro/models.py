@@ -92,7 +92,7 @@ MODELS: dict[str, ModelSpec] = {
             "desmooth",
             "gives faces and photographs that L0 smoothing flattened their detail back (fidelity)",
             "DeSmoothGAN, row pix2pix",
-            bfloat16_db=60.0,
+            bfloat16_db=74.0,
         ),
         ModelSpec(
             "renovate-faces",
