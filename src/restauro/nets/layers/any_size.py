@@ -44,7 +44,8 @@ class QuickInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x [N, C, H, W]."""
-        return instance_norm(x, weight=self.weight, bias=self.bias)
+        weight, bias = (None if part is None else part.detach() for part in (self.weight, self.bias))
+        return instance_norm(x, weight=weight, bias=bias)
 
 
 def instance_norm(x: Tensor, eps: float = 1e-5, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
