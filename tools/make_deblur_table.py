@@ -68,7 +68,7 @@ class Sample:
 
 def main() -> int:
     """Parse the arguments, score, write."""
-    parser = table_arguments(__doc__, REPOSITORY / "results" / "deblur.md", pictures=None)
+    parser = table_arguments(__doc__, REPOSITORY / "results" / "deblur.md", pictures=None, queue=False)
     parser.add_argument("--weights", nargs="*", help="models or files; without it all that are found")
     parser.add_argument("--only", nargs="*", help="some of the columns, for a quick look")
     given = parser.parse_args()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,21 +13,15 @@ import torch
 
 from restauro.models import build
 from restauro.train.recipe import read_recipe
+from tests.scripts import script
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool() -> Iterator[ModuleType]:
-    name = "make_hybrid_table"
-    sys.path.insert(0, str(REPOSITORY / "tools"))  # as for a script
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(REPOSITORY / "tools"))
+    with script("make_hybrid_table") as module:
+        yield module
 
 
 def test_the_ablation_builds_and_its_commands_are_read(tool: ModuleType, tmp_path: Path):

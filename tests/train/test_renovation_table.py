@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,23 +17,15 @@ from restauro.metrics.psnr import psnr
 from restauro.models import build
 from restauro.train.data import Pair, PairSet
 from restauro.train.recipe import read_recipe
+from tests.scripts import script
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool() -> Iterator[ModuleType]:
-    name = "make_renovation_table"
-    sys.path.insert(0, str(REPOSITORY / "tools"))  # as for a script
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
-    sys.path.remove(str(REPOSITORY / "tools"))
+    with script("make_renovation_table") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

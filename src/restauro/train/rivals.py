@@ -60,14 +60,17 @@ def training(
     return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
 
 
-def table_arguments(about: str | None, out: Path, *, pictures: int | None) -> argparse.ArgumentParser:
-    """The words that such a tool understands: --root, --runs, --pictures, --out, --queue."""
+def table_arguments(
+    about: str | None, out: Path, *, pictures: int | None, queue: bool = True
+) -> argparse.ArgumentParser:
+    """The words that such a tool understands: --root, --runs, --pictures, --out, and --queue where it has one."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="what the picture sets of recipes are relative to")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of trained networks")
     parser.add_argument("--pictures", type=int, default=pictures, help="at most so many, evenly spaced in their list")
     parser.add_argument("--out", type=Path, default=out)
-    parser.add_argument("--queue", action="store_true", help="print the trainings that are missing, and do no more")
+    if queue:
+        parser.add_argument("--queue", action="store_true", help="print the trainings that are missing, and do no more")
     return parser
 
 

@@ -7,7 +7,7 @@ outputs is computed from 4x4 inputs d and the kernel g as
 
 so that a layer becomes 16 matrix products [C_out, C_in] x [C_in, squares] between two cheap transforms of the map.
 The kernels are transformed once. In float32 the result is as near to the exact one as torch's own; larger squares
-(F(4x4, 3x3)) lose a digit, read four times the weights, and are no faster here.
+(F(4x4, 3x3)) lose a digit and read four times the weights.
 
 The products are handed to torch as 1x1 convolutions of the *kernels*, whose "pixels" are the output channels, by the
 squares: its convolutions use all of a processor's width where its float32 matrix product, on some, uses half.
