@@ -27,6 +27,7 @@ MINUTES = 8
 TILE_PX = 16
 SMALL = {"width": 32, "max_width": 256, "depth": 3, "tile_px": TILE_PX}
 ASAP = SMALL | {"mlp_width": 32, "mlp_depth": 4}
+STEM = SMALL | {"tile_px": 2 * TILE_PX, "mlp_width": 16, "mlp_depth": 3, "reach_px": 0, "stem_width": 48}
 NOTHING = {"reach_px": 0, "skip": False, "shared_mlp": False}
 PLAIN = {"norm": "none", "dropout": 0.0, "zero_start": True}
 #: What is compared on the report's kernel: run -> architecture, options.
@@ -37,11 +38,12 @@ ABLATION: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "deblur-asap-skip": ("asap-deblur", ASAP | NOTHING | {"skip": True}),
     "deblur-asap-skip-scaled": ("asap-deblur", ASAP | NOTHING | {"skip": True, "shared_mlp": True}),
     "deblur-asap-neighbours-unscaled": ("asap-deblur", ASAP | {"shared_mlp": False}),
-    "deblur-asap": ("asap-deblur", ASAP),
+    "deblur-asap-neighbours": ("asap-deblur", ASAP),
     "deblur-asap-no-blue": ("asap-deblur", ASAP | {"blue": False}),
     "deblur-asap-zero-padding": ("asap-deblur", ASAP | {"padding": "zero"}),
     "deblur-asap-instance-norm": ("asap-deblur", ASAP | {"norm": "instance-affine"}),
     "deblur-asap-tile32": ("asap-deblur", ASAP | {"tile_px": 2 * TILE_PX}),
+    "deblur-asap": ("asap-deblur", STEM),
     "deblur-asap-versus-deblurgan": ("deblurgan", {"width": 16, "blocks": 9} | PLAIN),
 }
 
@@ -54,9 +56,11 @@ else, for {minutes} minutes of one core (`--queue`), from the same seed, with th
 - `as-run` is the report's network, small: two of three colours, no skip, tanh, spectral norm, zero padding.
 - `nothing` has all three colours, no norm, reflection padding and a usual start, and none of the three repairs: the
   global skip (`skip`), the head's output scaled by 1 / C and shared weights learnt beside it (`scaled`), the
-  neighbourhood of 5 x 5 pixels (`neighbours`). `deblur-asap` has all three; below it what one of its other settings
-  is worth: without blue, with zero padding, with instance norm.
+  neighbourhood of 5 x 5 pixels. `neighbours` has all three; below it what one of its other settings is worth: without
+  blue, with zero padding, with instance norm.
 - `tile32`: tiles of twice the side, so that the low-resolution network sees half the resolution and costs a quarter.
+- `deblur-asap`, the recipe: with these tiles, and in place of the neighbourhood eight features of a pixel's
+  surroundings, from a stem of nine shared convolutions at a quarter of the resolution. Its perceptrons are smaller.
 - `versus-deblurgan`: DeblurGAN at the same minutes. `deblur-general` never
   saw this kernel; it is trained for shaken cameras.
 - Time at 720p: benchmarks/results/deblur.md.

@@ -14,11 +14,13 @@ from restauro.nets.hybrid_deblur import (
     AS_RUN,
     AsapDeblur,
     AsapDeblurSettings,
+    Stem,
+    StemSettings,
     build_asap_deblur,
     build_hybrid_deblur,
 )
 from restauro.nets.layers import pixelwise
-from restauro.nets.layers.tent import tent
+from restauro.nets.layers.tent import published_tent, tent
 from restauro.nets.layers.winograd import FEWEST_CHANNELS
 from restauro.restore.engine import EngineSettings, run
 
@@ -44,7 +46,7 @@ class TestAsItWasRun:
         with torch.device("meta"):
             net, x = build_hybrid_deblur().eval(), torch.empty(1, 3, 512, 1024)
             with FlopCounterMode(display=False) as counter:
-                pixelwise.published(net.mlp, x[:, :2], net.lowres_stream(tent(x, 2)))
+                pixelwise.published(net.mlp, x[:, :2], net.lowres_stream(published_tent(x, 2)))
         assert counter.get_total_flops() / 2e9 == pytest.approx(50.6, abs=0.06)
 
     def test_keys_of_the_students_checkpoints(self):
@@ -149,7 +151,15 @@ class TestRepaired:
         assert tiny()(torch.rand(2, 3, *size)).shape == (2, 3, *size)
 
     @pytest.mark.parametrize(
-        "repair", [{"reach_px": 2}, {"skip": True}, {"shared_mlp": True}, {"blue": True}, {"padding": "reflect"}]
+        "repair",
+        [
+            {"reach_px": 2},
+            {"stem_width": 4},
+            {"skip": True},
+            {"shared_mlp": True},
+            {"blue": True},
+            {"padding": "reflect"},
+        ],
     )
     def test_each_repair_can_be_made_alone(self, repair):
         faults = {"reach_px": 0, "skip": False, "shared_mlp": False, "blue": False, "padding": "zero"}
@@ -161,6 +171,55 @@ class TestRepaired:
         with torch.device("meta"):
             net = build_asap_deblur(norm="spectral-instance", **faults)
         assert net.settings == AS_RUN
+
+
+class TestStem:
+    def test_it_tells_each_pixel_of_its_own_place(self, astronaut):
+        """Its outlet's channels are (row, column, feature) of the pixels of a square."""
+        stem = Stem(StemSettings(width=6, blocks=1, features=2), "reflect")
+        given = stem.blocks(stem.enter(torch.nn.functional.pixel_unshuffle(astronaut, 4)))
+        told = stem(astronaut)
+        for row, column, feature in ((0, 0, 0), (1, 3, 1), (3, 2, 0)):
+            wanted = torch.einsum("c,nchw->nhw", stem.leave.weight[(row * 4 + column) * 2 + feature, :, 0, 0], given)
+            wanted = wanted + stem.leave.bias[(row * 4 + column) * 2 + feature]
+            torch.testing.assert_close(told[:, feature, row::4, column::4], wanted)
+
+    def test_the_perceptrons_see_its_features_beside_the_colours(self, astronaut):
+        net = tiny(stem_width=4, stem_blocks=1, stem_features=2, reach_px=1)
+        signed = 2 * astronaut - 1
+        padded = torch.nn.functional.pad(torch.cat([signed, net.stem(signed)], 1), [1] * 4, mode="reflect")
+        near = unfold(padded, 3).view(1, 45, *astronaut.shape[2:])
+        wanted = pixelwise.published(net.mlp, near, net.lowres_stream(tent(signed, 2)))
+        torch.testing.assert_close(net(astronaut), astronaut + wanted / 2, atol=1e-5, rtol=0)
+
+    def test_untrained_it_changes_nothing_and_then_it_learns(self, astronaut):
+        torch.manual_seed(0)
+        net = build_asap_deblur(**TINY, stem_width=4, stem_blocks=1, reach_px=0)
+        assert torch.equal(net(astronaut), astronaut)
+        x = torch.rand(2, 3, 64, 64)
+        optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+        for _ in range(3):
+            loss = (net(x) - x.roll(3, 3)).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        assert all(p.grad.abs().max() > 0 for p in net.stem.parameters())
+
+    def test_halo_is_its_exact_receptive_field(self):
+        settings = StemSettings(width=2, blocks=2, features=1)
+        stem = Stem(settings, "zero")
+        for p in stem.parameters():
+            p.data = p.data.abs() * 0.1 + 1e-2  # nothing cancels
+        x = torch.full((1, 3, 64, 64), 0.7, requires_grad=True)
+        y = stem(x)
+        reach = 0
+        for at in (28, 31):  # both ends of a square
+            (gradient,) = torch.autograd.grad(y[0, 0, at, at], x, retain_graph=True)
+            reach = max(reach, int((gradient[0].abs().sum(0).nonzero() - at).abs().max()))
+        assert reach == settings.halo_px
+
+    def test_a_stem_that_sees_past_the_tiles_counts(self):
+        assert tiny(depth=0, stem_width=2, stem_blocks=12, reach_px=1).facts.halo_px == 104
 
 
 class TestFacts:
@@ -179,16 +238,18 @@ class TestFacts:
             reach = max(reach, int((touched - at).abs().max()))
         assert reach == net.facts.halo_px
 
-    def test_tiles_change_nothing(self):
-        net = tiny(tile_px=16)
+    @pytest.mark.parametrize("stem_width", [0, 4])
+    def test_tiles_change_nothing(self, stem_width):
+        net = tiny(tile_px=16, stem_width=stem_width)
         pixels = np.random.default_rng(0).random((100, 310, 3), dtype=np.float32)
         whole = run(net, net.facts, pixels, EngineSettings(device="cpu"))
         tiled = run(net, net.facts, pixels, EngineSettings(device="cpu", tile_px=64))
         assert tiled.tiles > 2
         np.testing.assert_allclose(tiled.pixels, whole.pixels, atol=1e-5)
 
-    def test_the_form_for_use_is_the_same_network(self, astronaut):
-        net = tiny(max_width=FEWEST_CHANNELS, depth=2)
+    @pytest.mark.parametrize("stem_width", [0, 4])
+    def test_the_form_for_use_is_the_same_network(self, stem_width, astronaut):
+        net = tiny(max_width=FEWEST_CHANNELS, depth=2, stem_width=stem_width)
         torch.testing.assert_close(for_use(net)(astronaut), net(astronaut), atol=1e-4, rtol=0)
 
     def test_global_statistics_are_those_of_the_norm(self):
@@ -204,6 +265,9 @@ class TestFacts:
         ({"tile_px": 20}, "tile_px: found 20, wanted a power of two from 16"),
         ({"mlp_depth": 1}, "depth: found 1"),
         ({"norm": "batch"}, "norm: found 'batch'"),
+        ({"stem_width": -1}, "stem_width: found -1"),
+        ({"stem_width": 8, "stem_blocks": -1}, "stem_blocks: found -1"),
+        ({"stem_width": 8, "stem_features": 0}, "stem_features: found 0"),
     ],
 )
 def test_wrong_settings_are_named(options, message):

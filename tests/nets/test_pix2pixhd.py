@@ -176,7 +176,13 @@ class TestAnySize:
         wanted = instance_norm(x, weight=norm.weight, bias=norm.bias)
         torch.testing.assert_close(norm(x), wanted, atol=1e-5, rtol=1e-5)
 
-    def test_reflection_is_torchs_where_it_is_defined(self):
-        x = torch.rand(1, 2, 5, 4)
-        assert torch.equal(Reflect(3)(x), pad(x, [3] * 4, mode="reflect"))
+    @pytest.mark.parametrize("gradients", [False, True])
+    @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+    def test_reflection_is_torchs_where_it_is_defined(self, memory, gradients):
+        x = torch.rand(1, 2, 5, 4).contiguous(memory_format=memory).requires_grad_(gradients)
+        for pad_px in (1, 2, 3):
+            y = Reflect(pad_px)(x)
+            assert torch.equal(y, pad(x, [pad_px] * 4, mode="reflect"))
+            assert y.is_contiguous(memory_format=memory)
+            assert y.requires_grad == gradients
         assert torch.equal(Reflect(4)(x), pad(x, [4] * 4, mode="replicate"))

@@ -27,7 +27,7 @@ from restauro.nets.layers.fold import fold
 from restauro.nets.layers.labels import one_hot
 from restauro.nets.layers.pixelwise import PixelMlp
 from restauro.nets.layers.spectral import SpectralConv2d
-from restauro.nets.layers.tent import tent, tent_of_labels
+from restauro.nets.layers.tent import published_tent, tent, tent_of_labels
 
 Norm = Literal["instance-affine", "spectral-instance", "none"]
 Padding = Literal["zero", "reflect"]
@@ -221,8 +221,9 @@ class ASAPNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate x [N, C, H, W] (classes, then edges; or a picture) to a picture [N, 3, H, W] in 0..1."""
-        content, low = self._streams(x)
-        y = pixelwise.of_content(self.mlp, content, self.lowres_stream.tile_major(low))
+        x = x if self.classes else 2 * x - 1
+        params = self.lowres_stream.tile_major(tent(x, self.factor))
+        y = pixelwise.of_content(self.mlp, x[:, : self.mlp.content], params)
         return (y.tanh() + 1) / 2
 
     def for_use(self) -> nn.Module:
@@ -234,8 +235,9 @@ class ASAPNet(nn.Module):
 
     def published(self, x: Tensor) -> Tensor:
         """The same, computed step by step as published; for comparison."""
-        content, low = self._streams(x)
-        y = pixelwise.published(self.mlp, content, self.lowres_stream(low))
+        x = x if self.classes else 2 * x - 1
+        params = self.lowres_stream(published_tent(x, self.factor))
+        y = pixelwise.published(self.mlp, x[:, : self.mlp.content], params)
         return (y.tanh() + 1) / 2
 
     def from_labels(self, ids: Tensor, edges: Tensor | None = None) -> Tensor:
@@ -267,12 +269,6 @@ class ASAPNet(nn.Module):
         params = self.lowres_stream.tile_major(low.contiguous())  # its few input channels are slow where they lie last
         y = pixelwise.of_labels(self.mlp, ids, params)
         return (y.tanh() + 1) / 2
-
-    def _streams(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the pixelwise stage sees at full size, and what the low-resolution network sees."""
-        if not self.classes:
-            x = 2 * x - 1
-        return x[:, : self.mlp.content], tent(x, self.factor)
 
 
 def stream_bytes_per_px(mlp: PixelMlp, low: LowResSettings) -> int:

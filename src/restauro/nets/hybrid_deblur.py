@@ -4,7 +4,8 @@ Sources: Rott Shaham et al., CVPR 2021 (:mod:`restauro.nets.asapnet`); the repor
 as fast as DeblurGAN, but its pictures stay blurred and turn dark, with a black spot always at the same place. Why, by
 the students' code, and the setting of :class:`AsapDeblur` that repairs it:
 
-* a pixel's perceptron never sees the pixels beside it, and blur is a matter of neighbours: ``reach_px``;
+* a pixel's perceptron never sees the pixels beside it, and blur is a matter of neighbours: ``reach_px`` and, for blur
+  that is longer than a few pixels, ``stem``;
 * nothing ties brightness and colour to the input: ``skip``;
 * an option meant for label maps takes the blue channel away: ``blue``;
 * weights from N(0, 0.02^2) on 1024 features saturate nine outputs in ten before the first step: ``shared_mlp``;
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
@@ -29,6 +31,43 @@ from restauro.nets.layers.any_size import Reflect
 from restauro.nets.layers.fold import fold
 from restauro.nets.layers.pixelwise import PixelMlp
 from restauro.nets.layers.tent import tent
+from restauro.nets.residual_unet import Block, same
+
+
+@dataclass(frozen=True)
+class StemSettings:
+    """Size of the convolutions that tell a pixel of its surroundings.
+
+    Parameters
+    ----------
+    width
+        Channels, at a quarter of the resolution.
+    blocks
+        Residual blocks of two 3x3 convolutions; each lets a pixel see 8 px farther.
+    features
+        What a pixel's perceptron is told: channels at full resolution.
+
+    Examples
+    --------
+    >>> StemSettings(width=64, blocks=3).halo_px
+    31
+    """
+
+    width: int = 64
+    blocks: int = 4
+    features: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("width", "features"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"stem_{name}", getattr(self, name), "a whole number from 1")
+        if self.blocks < 0:
+            raise SettingError("stem_blocks", self.blocks, "a whole number from 0")
+
+    @property
+    def halo_px(self) -> int:
+        """How far a pixel sees: a square of 4 px for each convolution, and the rest of its own."""
+        return 4 * (1 + 2 * self.blocks) + 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +93,8 @@ class AsapDeblurSettings:
         p = p0 + W f, W from N(0, 0.02^2), p0 from 0.
     blue
         The perceptrons see all three colours; False: red and green.
+    stem
+        Features of a pixel's surroundings join its colours: :class:`Stem`. None: no such layers.
 
     Examples
     --------
@@ -71,6 +112,7 @@ class AsapDeblurSettings:
     skip: bool = True
     shared_mlp: bool = True
     blue: bool = True
+    stem: StemSettings | None = None
 
     def __post_init__(self) -> None:
         if self.reach_px < 0:
@@ -80,7 +122,8 @@ class AsapDeblurSettings:
     @property
     def mlp(self) -> PixelMlp:
         """The perceptron's shape."""
-        content = (3 if self.blue else 2) * (2 * self.reach_px + 1) ** 2
+        channels = (3 if self.blue else 2) + (self.stem.features if self.stem else 0)
+        content = channels * (2 * self.reach_px + 1) ** 2
         return PixelMlp(content, self.tile_px, self.mlp_width, self.mlp_depth)
 
     @property
@@ -88,13 +131,47 @@ class AsapDeblurSettings:
         """How far a pixel sees: from one end of its tile past ``depth`` + 1 more, and the tent's overlap."""
         overlap = shrink_factor(self.tile_px) // 2
         far = self.tile_px * (self.low.depth + 2) - 1 + overlap
-        return max(far, self.reach_px)
+        return max(far, self.reach_px + (self.stem.halo_px if self.stem else 0))
 
 
 AS_RUN = AsapDeblurSettings(
     low=LowResSettings(norm="spectral-instance"), reach_px=0, skip=False, shared_mlp=False, blue=False
 )
 """The report's hybrid."""
+
+
+class Stem(nn.Module):
+    """Residual blocks on the picture folded into squares of 4 px: what a pixel should know of its surroundings.
+
+    A pixel's own perceptron sees ``reach_px`` around it, at a cost that grows with the square. Convolutions on maps of
+    a sixteenth of the pixels see as far as the inverse of a blur reaches, for less.
+
+    Examples
+    --------
+    >>> stem = Stem(StemSettings(width=8, blocks=1, features=5), "reflect")
+    >>> stem(torch.rand(1, 3, 32, 48)).shape
+    torch.Size([1, 5, 32, 48])
+    """
+
+    def __init__(self, settings: StemSettings, padding: Padding) -> None:
+        super().__init__()
+        convolution = same if padding == "zero" else mirrored
+        self.enter = convolution(3 * 16, settings.width)
+        self.blocks = nn.Sequential(*(Block(settings.width, convolution) for _ in range(settings.blocks)))
+        self.leave = nn.Conv2d(settings.width, 16 * settings.features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A picture [N, 3, H, W], -1..1, sides divisible by 4, to [N, features, H, W]."""
+        y: Tensor = self.leave(self.blocks(self.enter(F.pixel_unshuffle(x, 4))))
+        # A pixel shuffle that leaves each pixel's features side by side: channels are (row, column, feature).
+        squares = y.permute(0, 2, 3, 1).unflatten(3, (4, 4, -1)).transpose(2, 3)  # [N, h, 4, w, 4, features]
+        told: Tensor = squares.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        return told
+
+
+def mirrored(c_in: int, c_out: int) -> nn.Module:
+    """A 3x3 convolution that keeps the size, with reflected borders."""
+    return nn.Sequential(Reflect(1), nn.Conv2d(c_in, c_out, 3))
 
 
 class AsapDeblur(nn.Module):
@@ -118,6 +195,7 @@ class AsapDeblur(nn.Module):
         self.settings, self.mlp = settings, settings.mlp
         scale = 1 / settings.low.max_width if settings.shared_mlp else 1.0
         self.lowres_stream = LowResStream(3, self.mlp.count, settings.low, scale)
+        self.stem = Stem(settings.stem, settings.low.padding) if settings.stem else None
         self.pad = Reflect(settings.reach_px)
         self.facts = Facts(
             multiple=settings.tile_px,
@@ -138,12 +216,16 @@ class AsapDeblur(nn.Module):
         quick = fold(self)
         assert isinstance(quick, AsapDeblur)
         quick.lowres_stream.quicken()
+        if quick.stem is not None:
+            quick.stem.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return quick.eval()
 
-    def _content(self, x: Tensor) -> Tensor:
+    def _content(self, x: Tensor) -> list[Tensor]:
         x = 2 * x - 1
-        y: Tensor = self.pad(x if self.settings.blue else x[:, :2])
-        return y
+        seen = [x if self.settings.blue else x[:, :2]]
+        if self.stem is not None:
+            seen.append(self.stem(x))
+        return [self.pad(part) for part in seen]
 
     @torch.no_grad()
     def _start(self) -> None:
@@ -179,8 +261,11 @@ def build_asap_deblur(
     blue: bool = True,
     norm: Norm = "none",
     padding: Padding = "reflect",
+    stem_width: int = 0,
+    stem_blocks: int = 4,
+    stem_features: int = 8,
 ) -> nn.Module:
-    """Build our repair of the hybrid, untrained: :class:`AsapDeblurSettings`, one setting each.
+    """Build our repair of the hybrid, untrained: :class:`AsapDeblurSettings`, one setting each; no stem of width 0.
 
     >>> net = build_asap_deblur(width=8, max_width=16, depth=1, tile_px=16)
     >>> x = torch.rand(1, 3, 32, 48)
@@ -188,7 +273,8 @@ def build_asap_deblur(
     True
     """
     low = LowResSettings(width, max_width, depth, norm, padding)
-    return AsapDeblur(AsapDeblurSettings(tile_px, mlp_width, mlp_depth, low, reach_px, skip, shared_mlp, blue))
+    stem = StemSettings(stem_width, stem_blocks, stem_features) if stem_width else None
+    return AsapDeblur(AsapDeblurSettings(tile_px, mlp_width, mlp_depth, low, reach_px, skip, shared_mlp, blue, stem))
 
 
 def build_hybrid_deblur(width: int = 64, max_width: int = 1024, depth: int = 7, tile_px: int = 32) -> nn.Module:

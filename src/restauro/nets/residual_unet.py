@@ -8,6 +8,7 @@ starts at zero, so the untrained network is the identity.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -74,13 +75,18 @@ class ResidualUNet(nn.Module):
         return x + F.pixel_shuffle(self.head(y), 2)
 
 
-class Block(nn.Module):
-    """y + conv(LeakyReLU(conv(y)))."""
+def same(c_in: int, c_out: int) -> nn.Module:
+    """A 3x3 convolution that keeps the size, with zeros around it."""
+    return nn.Conv2d(c_in, c_out, 3, padding=1)
 
-    def __init__(self, channels: int) -> None:
+
+class Block(nn.Module):
+    """y + conv(LeakyReLU(conv(y))), with ``convolution(c_in, c_out)`` of one's own."""
+
+    def __init__(self, channels: int, convolution: Callable[[int, int], nn.Module] = same) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = convolution(channels, channels)
+        self.second = convolution(channels, channels)
 
     def forward(self, y: Tensor) -> Tensor:
         """[N, C, H, W] to the same."""

@@ -80,6 +80,25 @@ def _mean(pixels: Tensor, around: Tensor | None = None, at_once: int = 1024) -> 
     return torch.stack(sums).sum(0) / pixels.shape[1]
 
 
+def _reflected(x: Tensor, pad_px: int) -> Tensor:
+    """``nn.functional.pad`` by reflection, without gradients: rows and columns copied, where torch goes by pixels."""
+    n, channels, height, width = x.shape
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    y = torch.empty(
+        (n, channels, height + 2 * pad_px, width + 2 * pad_px),
+        dtype=x.dtype,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
+    y[:, :, pad_px:-pad_px, pad_px:-pad_px] = x
+    for away in range(1, pad_px + 1):
+        y[:, :, pad_px - away] = y[:, :, pad_px + away]
+        y[:, :, pad_px - 1 + height + away] = y[:, :, pad_px - 1 + height - away]
+    for away in range(1, pad_px + 1):
+        y[:, :, :, pad_px - away] = y[:, :, :, pad_px + away]
+        y[:, :, :, pad_px - 1 + width + away] = y[:, :, :, pad_px - 1 + width - away]
+    return y
+
+
 class Reflect(nn.Module):
     """Pad all four sides by reflection; where a side has too few pixels to reflect, by replication.
 
@@ -93,5 +112,9 @@ class Reflect(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad x [N, C, H, W]."""
+        if self.pad_px == 0:
+            return x
         mode = "reflect" if min(x.shape[-2:]) > self.pad_px else "replicate"
+        if mode == "reflect" and not (x.requires_grad and torch.is_grad_enabled()) and x.device.type == "cpu":
+            return _reflected(x, self.pad_px)
         return nn.functional.pad(x, [self.pad_px] * 4, mode=mode)

@@ -19,7 +19,7 @@ whole picture: clear, and bound by memory traffic. The fast ones, :func:`of_cont
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -130,7 +130,7 @@ def published(mlp: PixelMlp, content: Tensor, params: Tensor) -> Tensor:
     square = (k, k, *axis.shape[1:])
     position = torch.cat([axis[None].expand(square), axis[:, None].expand(square)], dim=3).flatten(2)
     position = position.permute(2, 0, 1).repeat(1, *grid).expand(n, -1, -1, -1)
-    h = _tiles(torch.cat([content, position], dim=1), k).flatten(1, 2)  # [tiles, k^2, channels]
+    h = _cut(torch.cat([content, position], dim=1), k).flatten(3, 4).flatten(0, 2)  # [tiles, k^2, channels]
     vectors = params.permute(0, 2, 3, 1).flatten(0, 2)
     for index in range(mlp.depth):
         bias, weight = mlp.layer(vectors, index)
@@ -140,13 +140,14 @@ def published(mlp: PixelMlp, content: Tensor, params: Tensor) -> Tensor:
     return _picture(h, (n, *grid), k)
 
 
-def of_content(mlp: PixelMlp, content: Tensor, params: Tensor, reach_px: int = 0) -> Tensor:
+def of_content(mlp: PixelMlp, content: Tensor | Sequence[Tensor], params: Tensor, reach_px: int = 0) -> Tensor:
     """The stage for content in channels, fast.
 
     Parameters
     ----------
     content
-        [N, C, H + 2 reach, W + 2 reach], H and W divisible by ``tile_px``.
+        [N, C, H + 2 reach, W + 2 reach], H and W divisible by ``tile_px``; or several of the same size, whose channels
+        follow each other.
     params
         [N, H/k, W/k, P]: a tile's vector lies together.
     reach_px
@@ -159,14 +160,15 @@ def of_content(mlp: PixelMlp, content: Tensor, params: Tensor, reach_px: int = 0
         [N, outputs, H, W], in the type of ``params``. Memory: the content once more, and a few tiles' activations.
     """
     k, window = mlp.tile_px, 2 * reach_px + 1
-    height, width = (side - 2 * reach_px for side in content.shape[2:])
+    maps = [content] if isinstance(content, Tensor) else content
+    height, width = (side - 2 * reach_px for side in maps[0].shape[2:])
     check_grid(height, width, k)
-    tiles = _tiles(content, k, reach_px)
+    cut = [_cut(part, k, reach_px) for part in maps]
     vectors = params.flatten(0, 2)
 
     def first(part: slice) -> Tensor:
         # Neighbours in a row are copied side by side; rows of the neighbourhood are added up, one product each.
-        beside = tiles[part].unfold(2, window, 1).flatten(3)  # [tiles, k + 2 reach, k, C window]
+        beside = _some(cut, part).unfold(2, window, 1).flatten(3)  # [tiles, k + 2 reach, k, C window]
         bias, weight = mlp.layer(vectors[part], 0)
         by_row = weight[:, : mlp.content].unflatten(1, (-1, window, window))  # [tiles, C, row, column, width]
         h = _position(mlp, bias, weight)
@@ -181,7 +183,7 @@ def of_labels(mlp: PixelMlp, ids: Tensor, params: Tensor) -> Tensor:
     """The stage for label ids [N, H, W] in 0..content-1, fast: :func:`of_content` of their one-hot channels."""
     k = mlp.tile_px
     check_grid(ids.shape[1], ids.shape[2], k)
-    tiles = _tiles(ids[:, None], k).flatten(1).long()  # [tiles, k^2]
+    tiles = _cut(ids[:, None], k).reshape(-1, k * k).long()  # [tiles, k^2]
     vectors = params.flatten(0, 2)
 
     def first(part: slice) -> Tensor:
@@ -215,7 +217,7 @@ def _through(mlp: PixelMlp, first: Callable[[slice], Tensor], vectors: Tensor) -
     step = max(1, CHUNK_PX // mlp.tile_px**2) if vectors.device.type == "cpu" else tiles
     made = []
     for start in range(0, tiles, step):
-        part = slice(start, start + step)
+        part = slice(start, min(start + step, tiles))
         h = first(part)
         for index in range(1, mlp.depth):
             bias, weight = mlp.layer(vectors[part], index)
@@ -224,10 +226,27 @@ def _through(mlp: PixelMlp, first: Callable[[slice], Tensor], vectors: Tensor) -
     return torch.cat(made)
 
 
-def _tiles(x: Tensor, k: int, reach_px: int = 0) -> Tensor:
-    """Cut x [N, C, H, W] into [tiles, k, k, C], each with ``reach_px`` pixels of its neighbours around it."""
+def _cut(x: Tensor, k: int, reach_px: int = 0) -> Tensor:
+    """Tiles of x [N, C, H, W] and ``reach_px`` pixels around each: a view [N, H/k, W/k, side, side, C]."""
     side = k + 2 * reach_px
-    return x.unfold(2, side, k).unfold(3, side, k).permute(0, 2, 3, 4, 5, 1).flatten(0, 2)
+    return x.unfold(2, side, k).unfold(3, side, k).permute(0, 2, 3, 4, 5, 1)
+
+
+def _some(cut: Sequence[Tensor], part: slice) -> Tensor:
+    """Tiles ``part``, counted from the first of all, with the channels of all views side by side: [tiles, k, k, C].
+
+    Copied when their turn comes: all at once they would be another map of full size, in memory new to the cache.
+    """
+    _, down, across = cut[0].shape[:3]
+    found = []
+    at = part.start
+    while at < part.stop:
+        row, column = divmod(at, across)
+        end = min(across, column + part.stop - at)
+        beside = [view[row // down, row % down, column:end] for view in cut]
+        found.append(beside[0] if len(beside) == 1 else torch.cat(beside, -1))
+        at += end - column
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _picture(h: Tensor, grid: tuple[int, ...], k: int) -> Tensor:

@@ -9,24 +9,43 @@ from torch.nn.functional import conv2d
 from restauro.nets.layers.any_size import Reflect
 
 
-def taps(factor: int) -> Tensor:
+def taps(factor: int) -> list[float]:
     """The filter in one direction: 1, 3, ..., 2S-1, 2S-1, ..., 3, 1 over 2 S^2.
 
-    >>> taps(2).tolist()
+    >>> taps(2)
     [0.125, 0.375, 0.375, 0.125]
     """
-    rise = torch.arange(1, 2 * factor, 2, dtype=torch.float32)
-    return torch.cat([rise, rise.flip(0)]) / (2 * factor**2)
+    rise = [tap / (2 * factor**2) for tap in range(1, 2 * factor, 2)]
+    return rise + rise[::-1]
 
 
 def tent(x: Tensor, factor: int) -> Tensor:
     """Shrink x [N, C, H, W] to [N, C, H/S, W/S] for S = ``factor`` (1, or even); borders are reflected."""
     if factor == 1:
         return x
+    # Sums of strided views: faster than torch's convolution with one channel per group.
+    return _thin(_thin(Reflect(factor // 2)(x), 2, factor), 3, factor)
+
+
+def published_tent(x: Tensor, factor: int) -> Tensor:
+    """The same as its authors compute it; for comparison."""
+    if factor == 1:
+        return x
     channels = x.shape[1]
-    row = taps(factor).to(x).expand(channels, 1, 1, -1)
+    row = torch.tensor(taps(factor)).to(x).expand(channels, 1, 1, -1)
     x = conv2d(Reflect(factor // 2)(x), row, stride=(1, factor), groups=channels)
     return conv2d(x, row.transpose(2, 3), stride=(factor, 1), groups=channels)
+
+
+def _thin(x: Tensor, axis: int, factor: int) -> Tensor:
+    """Weigh and add up 2 S neighbours along an axis, at every S-th of them."""
+    starts = x.shape[axis] - 2 * factor + 1
+    every = (slice(None),) * axis + (slice(None, None, factor),)
+    first, *others = taps(factor)
+    total = x.narrow(axis, 0, starts)[every] * first
+    for at, weight in enumerate(others, 1):
+        total.add_(x.narrow(axis, at, starts)[every], alpha=weight)
+    return total
 
 
 def tent_of_labels(ids: Tensor, classes: int, factor: int) -> Tensor:
@@ -59,8 +78,9 @@ def tent_of_labels(ids: Tensor, classes: int, factor: int) -> Tensor:
     else:
         size = 2 * factor
         rows, cols = (_reflected(side, factor // 2, ids.device) for side in (height, width))
+        weights = torch.tensor(taps(factor)).outer(torch.tensor(taps(factor))).flatten()
         windows = ids.long()[:, rows][:, :, cols].unfold(1, size, factor).unfold(2, size, factor)
-        under, weights = windows.reshape(n, h, w, size**2), torch.outer(taps(factor), taps(factor)).flatten()
+        under = windows.reshape(n, h, w, size**2)
     shares = torch.zeros(n, h, w, classes, device=ids.device)
     shares.scatter_add_(3, under, weights.to(shares).expand(under.shape))
     return shares.permute(0, 3, 1, 2)
