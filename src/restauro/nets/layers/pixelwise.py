@@ -214,7 +214,9 @@ def _position(mlp: PixelMlp, bias: Tensor, weight: Tensor) -> Tensor:
 def _through(mlp: PixelMlp, first: Callable[[slice], Tensor], vectors: Tensor) -> Tensor:
     """All layers, a few tiles at a time: [tiles, k^2, outputs]."""
     tiles = len(vectors)
-    step = max(1, CHUNK_PX // mlp.tile_px**2) if vectors.device.type == "cpu" else tiles
+    # In training each part of a map would have a gradient of the whole map's size, mostly zeros.
+    by_parts = vectors.device.type == "cpu" and not (vectors.requires_grad and torch.is_grad_enabled())
+    step = max(1, CHUNK_PX // mlp.tile_px**2) if by_parts else tiles
     made = []
     for start in range(0, tiles, step):
         part = slice(start, min(start + step, tiles))
@@ -237,7 +239,9 @@ def _some(cut: Sequence[Tensor], part: slice) -> Tensor:
 
     Copied when their turn comes: all at once they would be another map of full size, in memory new to the cache.
     """
-    _, down, across = cut[0].shape[:3]
+    n, down, across = cut[0].shape[:3]
+    if part == slice(0, n * down * across):
+        return torch.cat([view.flatten(0, 2) for view in cut], -1)
     found = []
     at = part.start
     while at < part.stop:
