@@ -176,20 +176,21 @@ class TestRepaired:
 class TestStem:
     def test_it_tells_each_pixel_of_its_own_place(self, astronaut):
         """Its outlet's channels are (row, column, feature) of the pixels of a square."""
-        stem = Stem(StemSettings(width=6, blocks=1, features=2), "reflect")
+        stem = Stem(StemSettings(width=6, blocks=1, features=3), "reflect")
         given = stem.blocks(stem.enter(torch.nn.functional.pixel_unshuffle(astronaut, 4)))
         told = stem(astronaut)
-        for row, column, feature in ((0, 0, 0), (1, 3, 1), (3, 2, 0)):
-            wanted = torch.einsum("c,nchw->nhw", stem.leave.weight[(row * 4 + column) * 2 + feature, :, 0, 0], given)
-            wanted = wanted + stem.leave.bias[(row * 4 + column) * 2 + feature]
+        for row, column, feature in ((0, 0, 0), (1, 3, 1), (3, 2, 2)):
+            wanted = torch.einsum("c,nchw->nhw", stem.leave.weight[(row * 4 + column) * 3 + feature, :, 0, 0], given)
+            wanted = wanted + stem.leave.bias[(row * 4 + column) * 3 + feature]
             torch.testing.assert_close(told[:, feature, row::4, column::4], wanted)
 
-    def test_the_perceptrons_see_its_features_beside_the_colours(self, astronaut):
-        net = tiny(stem_width=4, stem_blocks=1, stem_features=2, reach_px=1)
+    def test_the_perceptrons_see_its_features_and_its_colours_pass_them(self, astronaut):
+        net = tiny(stem_width=4, stem_blocks=1, stem_features=3, reach_px=1)
         signed = 2 * astronaut - 1
-        padded = torch.nn.functional.pad(torch.cat([signed, net.stem(signed)], 1), [1] * 4, mode="reflect")
-        near = unfold(padded, 3).view(1, 45, *astronaut.shape[2:])
-        wanted = pixelwise.published(net.mlp, near, net.lowres_stream(tent(signed, 2)))
+        told = net.stem(signed)
+        padded = torch.nn.functional.pad(torch.cat([signed, told], 1), [1] * 4, mode="reflect")
+        near = unfold(padded, 3).view(1, 54, *astronaut.shape[2:])
+        wanted = pixelwise.published(net.mlp, near, net.lowres_stream(tent(signed, 2))) + told
         torch.testing.assert_close(net(astronaut), astronaut + wanted / 2, atol=1e-5, rtol=0)
 
     def test_untrained_it_changes_nothing_and_then_it_learns(self, astronaut):
@@ -206,7 +207,7 @@ class TestStem:
         assert all(p.grad.abs().max() > 0 for p in net.stem.parameters())
 
     def test_halo_is_its_exact_receptive_field(self):
-        settings = StemSettings(width=2, blocks=2, features=1)
+        settings = StemSettings(width=2, blocks=2, features=3)
         stem = Stem(settings, "zero")
         for p in stem.parameters():
             p.data = p.data.abs() * 0.1 + 1e-2  # nothing cancels
@@ -267,7 +268,7 @@ class TestFacts:
         ({"norm": "batch"}, "norm: found 'batch'"),
         ({"stem_width": -1}, "stem_width: found -1"),
         ({"stem_width": 8, "stem_blocks": -1}, "stem_blocks: found -1"),
-        ({"stem_width": 8, "stem_features": 0}, "stem_features: found 0"),
+        ({"stem_width": 8, "stem_features": 2}, "stem_features: found 2"),
     ],
 )
 def test_wrong_settings_are_named(options, message):

@@ -45,7 +45,8 @@ class StemSettings:
     blocks
         Residual blocks of two 3x3 convolutions; each lets a pixel see 8 px farther.
     features
-        What a pixel's perceptron is told: channels at full resolution.
+        What a pixel's perceptron is told: channels at full resolution, from 3; the first three are colours, which are
+        added to the result past the perceptron too.
 
     Examples
     --------
@@ -58,11 +59,9 @@ class StemSettings:
     features: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("width", "features"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"stem_{name}", getattr(self, name), "a whole number from 1")
-        if self.blocks < 0:
-            raise SettingError("stem_blocks", self.blocks, "a whole number from 0")
+        for name, least in (("width", 1), ("blocks", 0), ("features", 3)):
+            if getattr(self, name) < least:
+                raise SettingError(f"stem_{name}", getattr(self, name), f"a whole number from {least}")
 
     @property
     def halo_px(self) -> int:
@@ -168,6 +167,13 @@ class Stem(nn.Module):
         told: Tensor = squares.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
         return told
 
+    @torch.no_grad()
+    def start_at_zero(self) -> None:
+        """Let the colours among the features, the first three, be zero."""
+        for part in (self.leave.weight, self.leave.bias):
+            assert part is not None
+            part.unflatten(0, (16, -1))[:, :3] = 0
+
 
 def mirrored(c_in: int, c_out: int) -> nn.Module:
     """A 3x3 convolution that keeps the size, with reflected borders."""
@@ -208,7 +214,13 @@ class AsapDeblur(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Deblur x [N, 3, H, W], 0..1, to the same shape; with the skip not clipped."""
         params = self.lowres_stream.tile_major(tent(2 * x - 1, shrink_factor(self.settings.tile_px)))
-        y = pixelwise.of_content(self.mlp, self._content(x), params, self.settings.reach_px)
+        seen = 2 * x - 1
+        content = [seen if self.settings.blue else seen[:, :2]]
+        if self.stem is not None:
+            content.append(self.stem(seen))
+        y = pixelwise.of_content(self.mlp, [self.pad(part) for part in content], params, self.settings.reach_px)
+        if self.stem is not None:
+            y = y + content[1][:, :3]
         return x + y / 2 if self.settings.skip else (y.tanh() + 1) / 2
 
     def for_use(self) -> nn.Module:
@@ -219,13 +231,6 @@ class AsapDeblur(nn.Module):
         if quick.stem is not None:
             quick.stem.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return quick.eval()
-
-    def _content(self, x: Tensor) -> list[Tensor]:
-        x = 2 * x - 1
-        seen = [x if self.settings.blue else x[:, :2]]
-        if self.stem is not None:
-            seen.append(self.stem(x))
-        return [self.pad(part) for part in seen]
 
     @torch.no_grad()
     def _start(self) -> None:
@@ -246,6 +251,8 @@ class AsapDeblur(nn.Module):
             for row in (head.weight.flatten(1).T, shared):
                 for part in self.mlp.layer(row, self.mlp.depth - 1):
                     part.zero_()
+            if self.stem is not None:
+                self.stem.start_at_zero()
 
 
 def build_asap_deblur(
