@@ -26,7 +26,7 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "deblur-asap.toml"
 FORMS: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "asap-deblur, small": ("asap-deblur", dict(read_recipe(RECIPE).model.options)),
     "DeblurGAN, small": ("deblurgan", {"width": 16, "norm": "none", "dropout": 0.0}),
-    "asap-deblur": ("asap-deblur", {"tile_px": TILE_PX}),
+    "asap-deblur": ("asap-deblur", {"tile_px": TILE_PX, "reach_px": 0, "stem_width": 64}),
     "DeblurGAN": ("deblurgan", {}),
     "DeblurGAN, one convolution": ("deblurgan", {"convs_per_block": 1}),
 }

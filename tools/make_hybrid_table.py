@@ -27,7 +27,8 @@ MINUTES = 8
 TILE_PX = 16
 SMALL = {"width": 32, "max_width": 256, "depth": 3, "tile_px": TILE_PX}
 ASAP = SMALL | {"mlp_width": 32, "mlp_depth": 4}
-STEM = SMALL | {"tile_px": 2 * TILE_PX, "mlp_width": 16, "mlp_depth": 3, "reach_px": 0, "stem_width": 48}
+STEM = {"width": 16, "max_width": 128, "depth": 2, "tile_px": 32, "reach_px": 0, "stem_width": 48}
+STEM |= {"mlp_width": 16, "mlp_depth": 3}
 NOTHING = {"reach_px": 0, "skip": False, "shared_mlp": False}
 PLAIN = {"norm": "none", "dropout": 0.0, "zero_start": True}
 #: What is compared on the report's kernel: run -> architecture, options.

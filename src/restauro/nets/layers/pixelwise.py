@@ -157,7 +157,7 @@ def of_content(mlp: PixelMlp, content: Tensor | Sequence[Tensor], params: Tensor
     Returns
     -------
     Tensor
-        [N, outputs, H, W], in the type of ``params``. Memory: the content once more, and a few tiles' activations.
+        [N, outputs, H, W], in the type of ``params``. Memory: a few tiles' content and activations; in training all.
     """
     k, window = mlp.tile_px, 2 * reach_px + 1
     maps = [content] if isinstance(content, Tensor) else content
