@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,18 +12,13 @@ import torch
 
 from restauro.metrics.psnr import psnr
 from restauro.train.data import Pair
-
-TOOL = Path(__file__).parents[2] / "tools" / "make_deblur_table.py"
+from tests.scripts import script
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_deblur_table", TOOL)
-    assert spec
-    assert spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
-    spec.loader.exec_module(module)
-    return module
+def tool() -> Iterator[ModuleType]:
+    with script("make_deblur_table") as module:
+        yield module
 
 
 def test_a_common_spot_is_told_from_chance(tool: ModuleType):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,34 +19,27 @@ from restauro.models import build
 from restauro.train.data import Pair, PairSet
 from restauro.train.recipe import read_recipe
 from restauro.train.validate import score_table
+from tests.scripts import script
 
-TOOLS = Path(__file__).parents[2] / "tools"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["make_desmooth_table", "make_smoother_matrix"])
 def either(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    yield from _tool(request.param)
+    with script(request.param) as module:
+        yield module
 
 
 @pytest.fixture
 def table() -> Iterator[ModuleType]:
-    yield from _tool("make_desmooth_table")
+    with script("make_desmooth_table") as module:
+        yield module
 
 
 @pytest.fixture
 def matrix() -> Iterator[ModuleType]:
-    yield from _tool("make_smoother_matrix")
-
-
-def _tool(name: str) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
+    with script("make_smoother_matrix") as module:
+        yield module
 
 
 def test_every_queued_run_is_a_recipe_for_a_network(
@@ -61,7 +52,7 @@ def test_every_queued_run_is_a_recipe_for_a_network(
     for line in lines:
         words = shlex.split(line)
         changes = tuple(words[k + 1] for k, word in enumerate(words) if word == "--set")
-        recipe = read_recipe(TOOLS.parent / words[2], changes)
+        recipe = read_recipe(REPOSITORY / words[2], changes)
         assert (recipe.minutes, recipe.data.validation) == (either.MINUTES, ())
         with torch.device("meta"):
             build(recipe.model.architecture, **recipe.model.options)

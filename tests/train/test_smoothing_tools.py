@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,29 +15,22 @@ from PIL import Image
 
 from restauro.models import build
 from restauro.train.recipe import Recipe, read_recipe
+from tests.scripts import script
 
 REPOSITORY = Path(__file__).parents[2]
 COUNTS = {"train": 6, "tune": 3, "validation": 4}
 
 
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def make_sps() -> Iterator[ModuleType]:
+    with script("make_sps") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")
-def make_sps() -> ModuleType:
-    return tool("make_sps")
-
-
-@pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    return tool("make_smoothing_tables")
+def tables() -> Iterator[ModuleType]:
+    with script("make_smoothing_tables") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,23 +16,16 @@ import torch
 from restauro.models import find, load
 from restauro.train.loop import train
 from restauro.train.recipe import read_recipe
+from tests.scripts import script
 from tests.train.small import TINY
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def _tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def queue() -> ModuleType:
-    return _tool("train_queue")
+def queue() -> Iterator[ModuleType]:
+    with script("train_queue") as module:
+        yield module
 
 
 @pytest.fixture
@@ -111,9 +104,16 @@ def test_queue_trains_without_packages_that_a_training_machine_lacks(recipe: Pat
     assert "| tiny | done | 6 of 6 |" in done.stdout
 
 
-def test_shipped_weights_carry_their_scores(recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(scope="module")
+def build() -> Iterator[ModuleType]:
+    with script("build_weights") as module:
+        yield module
+
+
+def test_shipped_weights_carry_their_scores(
+    build: ModuleType, recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     made = train(read_recipe(recipe), root=root, run=tmp_path / "run")
-    build = _tool("build_weights")
     for name in ("SHIPPED", "RESULTS"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(build, name, tmp_path / name)

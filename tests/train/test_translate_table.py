@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,22 +12,19 @@ import pytest
 from restauro.labels import ClassList
 from restauro.train.data import load_pairs
 from restauro.train.recipe import OptimiserSection, read_recipe
+from tests.scripts import script
 from tests.train.test_labels import CLASSES, facades_recipe, make_pairs
 
-TOOL = Path(__file__).parents[2] / "tools" / "make_translate_table.py"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_translate_table", TOOL)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "CROP_PX", 48)
-    monkeypatch.setattr(module, "METRICS", ("psnr",))
-    monkeypatch.setattr(module, "RATE", OptimiserSection(name="muon", lr=1.5e-2, warmup=20))  # painted: easily read
-    return module
+def tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    with script("make_translate_table") as module:
+        monkeypatch.setattr(module, "CROP_PX", 48)
+        monkeypatch.setattr(module, "METRICS", ("psnr",))
+        monkeypatch.setattr(module, "RATE", OptimiserSection(name="muon", lr=1.5e-2, warmup=20))  # painted: easily read
+        yield module
 
 
 def test_the_page_says_what_a_segmenter_reads(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -58,6 +55,6 @@ def test_the_queue_names_recipes_that_can_be_read(tool: ModuleType):
     for line in lines:
         words = shlex.split(line)
         changes = tuple(words[k + 1] for k, word in enumerate(words) if word == "--set")
-        recipe = read_recipe(TOOL.parents[1] / words[2], changes)
+        recipe = read_recipe(REPOSITORY / words[2], changes)
         assert recipe.minutes == tool.MINUTES
         assert recipe.name in tool.RIVALS
