@@ -5,7 +5,7 @@ as fast as DeblurGAN, but its pictures stay blurred and turn dark, with a black 
 the students' code, and the setting of :class:`AsapDeblur` that repairs it:
 
 * a pixel's perceptron never sees the pixels beside it, and blur is a matter of neighbours: ``reach_px`` and, for blur
-  that is longer than a few pixels, ``stem``;
+  that is longer than a few pixels, ``stem``, whose own colours are added to the result;
 * nothing ties brightness and colour to the input: ``skip``;
 * an option meant for label maps takes the blue channel away: ``blue``;
 * weights from N(0, 0.02^2) on 1024 features saturate nine outputs in ten before the first step: ``shared_mlp``;
@@ -213,14 +213,13 @@ class AsapDeblur(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Deblur x [N, 3, H, W], 0..1, to the same shape; with the skip not clipped."""
-        params = self.lowres_stream.tile_major(tent(2 * x - 1, shrink_factor(self.settings.tile_px)))
-        seen = 2 * x - 1
-        content = [seen if self.settings.blue else seen[:, :2]]
-        if self.stem is not None:
-            content.append(self.stem(seen))
-        y = pixelwise.of_content(self.mlp, [self.pad(part) for part in content], params, self.settings.reach_px)
-        if self.stem is not None:
-            y = y + content[1][:, :3]
+        signed = 2 * x - 1
+        params = self.lowres_stream.tile_major(tent(signed, shrink_factor(self.settings.tile_px)))
+        told = [self.stem(signed)] if self.stem is not None else []
+        content = [self.pad(part) for part in (signed if self.settings.blue else signed[:, :2], *told)]
+        y = pixelwise.of_content(self.mlp, content, params, self.settings.reach_px)
+        for features in told:
+            y = y + features[:, :3]
         return x + y / 2 if self.settings.skip else (y.tanh() + 1) / 2
 
     def for_use(self) -> nn.Module:
