@@ -22,7 +22,7 @@ MEGAPIXELS = (0.92,)
 TILE_PX = 32
 RECIPE = Path(__file__).parents[1] / "recipes" / "deblur-asap.toml"
 #: Name -> architecture, options. The small ones are those of tools/make_hybrid_table.py: recipes/deblur-asap.toml, and
-#: DeblurGAN without norms, as it is trained there. A norm costs it little at this size.
+#: DeblurGAN without norms, as it is trained there.
 FORMS: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "asap-deblur, small": ("asap-deblur", dict(read_recipe(RECIPE).model.options)),
     "DeblurGAN, small": ("deblurgan", {"width": 16, "norm": "none", "dropout": 0.0}),
