@@ -19,6 +19,7 @@ import torch
 from make_deblur_table import REPOSITORY, Sample, columns, photographs, samples, section
 from torch import Tensor
 
+from restauro.degrade.kernels import LinearBlur
 from restauro.models import Weights, load
 from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
 from restauro.train.validate import network, stored
@@ -47,7 +48,8 @@ ABLATION: dict[str, tuple[str, dict[str, str | int | float | bool]]] = {
     "deblur-asap": ("asap-deblur", STEM),
     "deblur-asap-versus-deblurgan": ("deblurgan", {"width": 16, "blocks": 9} | PLAIN),
 }
-
+#: Scored with mirrored borders too.
+COMPARED = ("deblur-asap", "deblur-asap-versus-deblurgan")
 
 HEAD = """# The hybrid, repaired
 
@@ -67,6 +69,11 @@ else, for {minutes} minutes of one core (`--queue`), from the same seed, with th
 - Time at 720p: benchmarks/results/deblur.md.
 - Below the first tables, in levels of 255: the mean shift of each colour (the darkening), and the *common pattern* of
   all outputs' errors beside what chance would leave (the dark spot); see results/deblur.md.
+"""
+MIRRORED = """## Without the grey rows
+
+The report's blur takes mid-grey for what lies beyond the border; all inputs share the rows that this darkens or lights.
+Here the border is mirrored, as it was in training.
 """
 SEAMS = """## Seams
 
@@ -89,6 +96,12 @@ def main() -> int:
     parts = [
         HEAD.format(about=about, minutes=MINUTES),
         section(pictures, found, "report"),
+        MIRRORED,
+        section(
+            samples(photographs(given.root, given.pictures), lambda _: LinearBlur(grey_border=False)),
+            [one for one in found if one.name in COMPARED],
+            "report",
+        ),
         SEAMS.format(tile=TILE_PX) + seams(pictures, found),
         loss_curves(ABLATION, given.runs, given.out),
     ]
