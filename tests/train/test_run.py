@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,33 @@ def test_fresh_degradations_differ_by_iteration_and_return_after_a_restart(root:
         assert torch.equal(b, d)
     noise = [(source - truth).std() for source, truth in whole]
     assert len({float(value) for value in noise}) == 6, "the same picture, another draw each time"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_turns_are_of_both_pictures_of_a_pair_and_of_their_set_alone(root: Path, tmp_path: Path, fresh: bool):
+    (root / "train.txt").write_text("0.png\n")
+    none = {"law": "smoothers-mixed", "settings": {"none": 1e9}, "fresh": fresh}
+    recipe = tiny(degradation=none, batch=8, patch_px=64)
+    one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=fresh)
+    wanted = to_tensor(one.pairs[0].truth[None])[0]
+
+    def seen(turns: bool) -> set[tuple[int, bool]]:
+        found = set()
+        for sources, truths in batches([replace(one, turns=turns)], recipe):
+            assert torch.equal(sources, truths)
+            for truth in truths:
+                ways = [
+                    (quarters, flip)
+                    for quarters in range(4)
+                    for flip in (False, True)
+                    if torch.equal(truth, torch.rot90(wanted.flip(2) if flip else wanted, quarters, (1, 2)))
+                ]
+                assert len(ways) == 1
+                found.add(ways[0])
+        return found
+
+    assert len(seen(turns=True)) == 8
+    assert seen(turns=False) == {(0, False), (0, True)}
 
 
 def test_a_margin_as_wide_as_the_picture_gives_crops_of_the_degraded_picture(root: Path, tmp_path: Path):

@@ -57,12 +57,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairSet:
-    """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew."""
+    """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew.
+
+    ``turns``: crops are turned by quarters too, evenly.
+    """
 
     name: str
     weight: float
     pairs: tuple[Pair, ...]
     law: DegradationSection | None = None
+    turns: bool = False
 
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
@@ -90,6 +94,7 @@ class _Draw:
     top: int
     left: int
     flip: bool
+    quarters: int
     seed: int
 
 
@@ -201,7 +206,8 @@ def load_pairs(
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
-    return PairSet(spec.name, spec.weight, tuple(pairs), law if fresh and not spec.inputs and not labels else None)
+    anew = law if fresh and not spec.inputs and not labels else None
+    return PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns)
 
 
 def digest(sets: list[PairSet]) -> str:
@@ -226,7 +232,8 @@ def batches(
 
     C is 3, but of label maps the input's is a channel per class (and one of borders).
 
-    Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly. N is ``batch * accumulate``:
+    Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly, quarter turns too where a
+    set asks for them. N is ``batch * accumulate``:
     the part of process ``share.rank`` of what all processes together see in an iteration. Fresh degradations are made
     ahead in threads.
     """
@@ -283,14 +290,16 @@ def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> 
     pair, side = one.pairs[int(rng.integers(len(one.pairs)))], recipe.patch_px
     height, width = pair.truth.shape[:2]
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    return _Draw(one, pair, top, left, bool(rng.random() < 0.5), seed)
+    flip = bool(rng.random() < 0.5)
+    return _Draw(one, pair, top, left, flip, int(rng.integers(4)) if one.turns else 0, seed)
 
 
 def _cut(draw: _Draw, side: int) -> tuple[Bytes3, Bytes3]:
     window = (slice(draw.top, draw.top + side), slice(draw.left, draw.left + side))
     step = -1 if draw.flip else 1
     source = draw.pair.source[window] if draw.one.law is None else _fresh(draw, draw.one.law, side)
-    return source[:, ::step], draw.pair.truth[window][:, ::step]
+    truth = draw.pair.truth[window]
+    return np.rot90(source[:, ::step], draw.quarters), np.rot90(truth[:, ::step], draw.quarters)
 
 
 def _fresh(draw: _Draw, law: DegradationSection, side: int) -> Bytes3:

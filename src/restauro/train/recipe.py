@@ -62,9 +62,9 @@ class PictureSet(_Section):
     ``folder`` and ``list`` are relative to the data root that the user names. ``list`` holds one path per line,
     relative to ``folder``; without it every file of the folder (recursively) counts. ``only`` keeps names that
     match any of its globs. ``shrink`` says by which whole factors pictures are reduced (1 = as they are; several
-    factors give several versions). ``weight`` is this set's share of the training batches. ``inputs`` makes it a
-    paired set: the folder that holds the input of each picture under the same name, whatever the suffix; the
-    degradation of the recipe is then not used.
+    factors give several versions). ``weight`` is this set's share of the training batches. ``turns``: crops are
+    turned by quarters too, for what has no up and down. ``inputs`` makes it a paired set: the folder that holds the
+    input of each picture under the same name, whatever the suffix; the degradation of the recipe is then not used.
 
     ``labels`` makes it a set of label maps (ids or palette, PNG) and pictures: a folder like ``inputs``, or a pattern,
     ``"gtFine/train/{}_gtFine_labelIds.png"``, where ``{}`` stands for what the names have in common; ``names`` says
@@ -73,7 +73,7 @@ class PictureSet(_Section):
     the suffix out.
     """
 
-    later = frozenset({"inputs", "labels", "instances", "names", "expected"})
+    later = frozenset({"inputs", "labels", "instances", "names", "expected", "turns"})
 
     name: str
     folder: str
@@ -81,6 +81,7 @@ class PictureSet(_Section):
     only: tuple[str, ...] = ()
     shrink: tuple[PositiveInt, ...] = (1,)
     weight: PositiveFloat = 1.0
+    turns: bool = False
     inputs: str | None = None
     labels: str | None = None
     instances: str | None = None
