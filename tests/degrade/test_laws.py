@@ -121,6 +121,16 @@ def test_groups_can_be_left_out():
     assert sum(counts) / 200 == pytest.approx(2, abs=0.3)
 
 
+def test_a_share_of_pictures_gets_one_step_alone_and_every_step_its_turn():
+    drawn = [draw_renovation(RenovationSettings(alone=0.5), torch.Generator().manual_seed(seed)) for seed in range(400)]
+    assert {len(steps) for steps in drawn} == {1, 4}
+    alone = Counter(steps[0].name.split("-")[-1] for steps in drawn if len(steps) == 1)
+    assert 160 < alone.total() < 240
+    assert set(alone) == {"blur", "noise", "jpeg", "resize"}
+    with pytest.raises(SettingError, match="alone: found 2, wanted a number from 0 to 1"):
+        RenovationSettings(alone=2)
+
+
 def test_the_stream_of_seed_7_stays():
     """A degraded set must come out the same from the next version; change this only with a note in the changelog."""
     _, record = degrade_tensor(torch.zeros(1, 3, 4, 4), "face-renovation", seed=7)

@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from restauro.errors import DataError
+from restauro.facts import Facts
 from restauro.labels import CITYSCAPES, ClassList, read_class_list
 from restauro.models import find
+from restauro.nets.hifacegan import HiFaceGAN, build_hifacegan
 from restauro.nets.layers.labels import instance_edges
 from restauro.restore.translate import translate
 from restauro.train.check import check_data
@@ -98,6 +100,50 @@ def test_maps_become_planes_that_are_cropped_and_flipped_with_their_pictures(fac
         torch.testing.assert_close(painted, truth, atol=1e-6, rtol=0)
         flips.add(given.argmax(1).numpy().tobytes())
     assert len(flips) == 6
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_map_guides_a_network_that_restores(facades: Path, tmp_path: Path, fresh: bool):
+    recipe = facades_recipe(
+        verb="renovate",
+        labels={"classes": "facades/classes.csv", "beside": True},
+        degradation={"law": "mosaic16", "fresh": fresh, "margin_px": 0},
+        model={
+            "architecture": "hifacegan",
+            "options": {"variant": "spade", "width": 1, "guide_channels": 12, "norm": "instance"},
+        },
+    )
+    (one,) = [
+        load_pairs(spec, facades, recipe.degradation, tmp_path, minimum_px=32, labels=recipe.labels, fresh=fresh)
+        for spec in recipe.data.train
+    ]
+    assert {pair.source.shape for pair in one.pairs} == {(48, 48, 4)}
+    colours = torch.from_numpy(one.pairs[0].planes.classes.painted(np.arange(12, dtype=np.uint8))).float() / 255
+    for given, truth in batches([one], recipe):
+        assert given.shape == (2, 15, 32, 32)
+        painted = torch.einsum("nkhw,kc->nchw", given[:, 3:], colours)
+        torch.testing.assert_close(painted, truth, atol=1e-6, rtol=0)
+        if fresh:
+            wanted = torch.nn.functional.avg_pool2d(truth, 16).repeat_interleave(16, 2).repeat_interleave(16, 3)
+            torch.testing.assert_close(given[:, :3], wanted, atol=1.01 / 255, rtol=0)
+        else:
+            assert (given[:, :3] != truth).any()
+    (table,) = [
+        score_table(held, {"net": whole_picture(*_spade())}, {}, metrics=("psnr",))
+        for held in validation_sets(recipe, facades, tmp_path)
+    ]
+    assert [row.method.split()[0] for row in table.rows] == ["identity", "unsharp", "net"]
+    made = train(recipe, root=facades, run=tmp_path / "run")
+    assert made is not None
+    assert "classes" in find(made).metadata
+    wrong = recipe.model_copy(update={"model": recipe.model.model_copy(update={"options": {"width": 1}})})
+    with pytest.raises(DataError, match="a guide of no channels beside the picture, and the labels give 12"):
+        check_data(wrong, facades).refuse()
+
+
+def _spade() -> tuple[HiFaceGAN, Facts]:
+    net = build_hifacegan("spade", width=1, guide_channels=12).eval()
+    return net, net.facts
 
 
 def test_load_px_jitters_and_labels_stay_ids(facades: Path):

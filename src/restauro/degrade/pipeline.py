@@ -28,6 +28,8 @@ class RenovationSettings:
     probability
         Chance that a group takes part; all always do in the published law. Below 1, a picture can come out
         untouched.
+    alone
+        Chance that exactly one group does, each as likely as the others, whatever ``probability`` says.
     severity
         Severity of every group that states none itself: None draws from their ranges, a number fixes all four at
         that multiple of their strong ends.
@@ -38,10 +40,12 @@ class RenovationSettings:
     jpeg: JpegSettings = field(default_factory=JpegSettings)
     resize: ResizeSettings = field(default_factory=ResizeSettings)
     probability: float = 1.0
+    alone: float = 0.0
     severity: float | None = None
 
     def __post_init__(self) -> None:
         require_number("probability", self.probability, 0, 1)
+        require_number("alone", self.alone, 0, 1)
         require_severity(self.severity)
 
 
@@ -59,6 +63,8 @@ def draw_renovation(settings: RenovationSettings, generator: torch.Generator) ->
         lambda: draw_resize(_severe(settings.resize, settings.severity), generator),
     )
     order = torch.randperm(4, generator=generator).tolist()
+    if settings.alone and draw_uniform(generator, 0, 1) < settings.alone:
+        return (draw[order[0]](),)
     return tuple(draw[group]() for group in order if draw_uniform(generator, 0, 1) < settings.probability)
 
 

@@ -130,6 +130,7 @@ class HiFaceGAN(nn.Module):
         super().__init__()
         self.settings = s = settings or HiFaceGANSettings()
         self.facts = _facts(s)
+        self.guide_channels = 0 if s.variant == "nested" else s.guide_channels
         n = s.width
         from_guide = s.variant == "spade" and s.start == "guide"
         self.fc = nn.Conv2d(s.guide_channels if from_guide else 3, 16 * n, 3, padding=1)
@@ -150,8 +151,11 @@ class HiFaceGAN(nn.Module):
     def forward(self, x: Tensor, guide: Tensor | None = None) -> Tensor:
         """Renovate x [N, 3, H, W], 0..1, sides multiples of 32, to the same shape; the result is not clipped.
 
-        ``lipspade`` and ``spade`` can be guided by something else than x, [N, guide_channels, H, W].
+        ``lipspade`` and ``spade`` can be guided by something else than x, [N, guide_channels, H, W]; it may also come
+        behind x, [N, 3 + guide_channels, H, W].
         """
+        if guide is None and x.shape[1] > 3 and x.shape[1] == 3 + self.guide_channels:
+            x, guide = x[:, :3], x[:, 3:]
         start, guides = self.encode(x, guide)
         y = self.decode(start, guides)
         return x + y if self.settings.residual else y

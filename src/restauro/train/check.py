@@ -120,7 +120,8 @@ def check_data(recipe: Recipe, root: Path, progress: Told | None = None) -> Repo
 
 
 def _check_law(recipe: Recipe) -> list[Finding]:
-    if recipe.labels or all(spec.inputs for spec in (*recipe.data.train, *recipe.data.validation)):
+    maps_alone = recipe.labels is not None and not recipe.labels.beside
+    if maps_alone or all(spec.inputs for spec in (*recipe.data.train, *recipe.data.validation)):
         return []
     try:
         degrade_tensor(torch.full((1, 3, 64, 64), 0.5), recipe.degradation.law, recipe.degradation.settings)

@@ -36,8 +36,9 @@ Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
 class Pair:
     """One input with its truth, both uint8 [H, W, 3]; ``file_sha256`` is of the file that the truth came from.
 
-    With ``planes`` the source is a label map, [H, W, 1] or [H, W, 2] (see :mod:`restauro.train.labels`), whose file
-    the hash covers too. In training it may have the planes of a deconvolution beside its colours, [H, W, 11].
+    With ``planes`` the source is a label map, [H, W, 1] or [H, W, 2], perhaps behind a degraded picture (see
+    :mod:`restauro.train.labels`); the hash covers its file too. In training it may have the planes of a deconvolution
+    beside its colours, [H, W, 11].
     """
 
     name: str
@@ -52,7 +53,7 @@ class Pair:
 
     def shown(self) -> Bytes3:
         """The source as a picture."""
-        return self.source[..., :3] if self.planes is None else self.planes.painted(self.source)
+        return self.source[..., :3] if self.planes is None else self.planes.shown(self.source)
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,14 @@ def load_pairs(
     paths = find_pictures(spec, root)
     inputs = partners(spec, root) if spec.inputs else {}
     reader = LabelReader(spec, labels, root) if labels else None
-    pairs = []
+    pairs: list[Pair] = []
     for index, path in enumerate(paths):
         data = path.read_bytes()
         pixels, file_sha256 = read(data).rgb(), hashlib.sha256(data).hexdigest()
         if reader is not None:
-            pairs += _labelled(reader, path.relative_to(root / spec.folder).as_posix(), file_sha256, pixels, minimum_px)
+            name = path.relative_to(root / spec.folder).as_posix()
+            made = _labelled(reader, name, file_sha256, pixels, minimum_px)
+            pairs += made if not reader.planes.beside else _behind(made, law, cache, fresh, for_training)
         given = read(_partner(inputs, spec, path, root).read_bytes()).rgb() if spec.inputs else None
         for factor in () if reader else spec.shrink:
             truth = _to_bytes(_shrink(pixels, factor))
@@ -206,7 +209,7 @@ def load_pairs(
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
-    anew = law if fresh and not spec.inputs and not labels else None
+    anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
     return PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns)
 
 
@@ -297,7 +300,9 @@ def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> 
 def _cut(draw: _Draw, side: int) -> tuple[Bytes3, Bytes3]:
     window = (slice(draw.top, draw.top + side), slice(draw.left, draw.left + side))
     step = -1 if draw.flip else 1
-    source = draw.pair.source[window] if draw.one.law is None else _fresh(draw, draw.one.law, side)
+    source = draw.pair.source[window]
+    if draw.one.law is not None:
+        source = np.concatenate([_fresh(draw, draw.one.law, side), source[..., 3:]], axis=2)
     truth = draw.pair.truth[window]
     return np.rot90(source[:, ::step], draw.quarters), np.rot90(truth[:, ::step], draw.quarters)
 
@@ -319,6 +324,14 @@ def _labelled(
         both = hashlib.sha256(f"{file_sha256} {digest} {planes.classes.to_json()}".encode()).hexdigest()
         made.append(Pair(whole, both, source, _to_bytes(truth), planes))
     return made
+
+
+def _behind(made: list[Pair], law: DegradationSection, cache: Path, fresh: bool, for_training: bool) -> Iterator[Pair]:
+    """Pairs of maps as pairs of degraded pictures with the maps behind."""
+    for pair in made:
+        pictures = [pair.truth] if fresh else _degraded(pair.truth, law, cache, for_training)
+        for picture in pictures:
+            yield replace(pair, source=np.concatenate([picture, pair.source], axis=2))
 
 
 def _partner(inputs: dict[str, Path], spec: PictureSet, path: Path, root: Path) -> Path:

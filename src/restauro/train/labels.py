@@ -1,8 +1,8 @@
 """Label maps for training: found beside their pictures, resized with them, and made planes crop by crop.
 
 In memory a map is uint8 [H, W, 1]: the position of each pixel's class in the list; with borders between objects
-[H, W, 2]. Planes of zeros and ones exist for one batch only. Maps are resized by nearest neighbour, pictures by an
-antialiased bicubic.
+[H, W, 2]; where it stands beside a degraded picture, that comes first: [H, W, 4] or [H, W, 5]. Planes of zeros and
+ones exist for one batch only. Maps are resized by nearest neighbour, pictures by an antialiased bicubic.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ HOLE = "{}"
 class Planes:
     """How maps become what a network sees: a channel per class of the list, then one of borders if ``edges``.
 
+    ``beside``: a picture comes first, in the maps and in what is made of them.
+
     Examples
     --------
     >>> from restauro.labels import LabelClass
@@ -43,15 +45,19 @@ class Planes:
 
     classes: ClassList
     edges: bool
+    beside: bool = False
 
     def __call__(self, maps: Bytes) -> Tensor:
-        """Maps [N, H, W, 1 or 2] as float32 [N, classes (+ 1), H, W]."""
+        """Maps [N, H, W, 1 or 2] as float32 [N, classes (+ 1), H, W]; behind a picture, 3 channels more of both."""
+        first = 3 if self.beside else 0
         x = torch.from_numpy(np.ascontiguousarray(maps))
-        return semantic(x[..., 0], len(self.classes), x[None, ..., 1].transpose(0, 1) if self.edges else None)
+        borders = x[None, ..., first + 1].transpose(0, 1) if self.edges else None
+        planes = semantic(x[..., first], len(self.classes), borders)
+        return torch.cat([x[..., :first].permute(0, 3, 1, 2).float() / 255, planes], 1) if first else planes
 
-    def painted(self, one: Bytes) -> Bytes:
-        """A map [H, W, 1 or 2] in the colours of the list, uint8 [H, W, 3]."""
-        return self.classes.painted(one[..., 0])
+    def shown(self, one: Bytes) -> Bytes:
+        """A map [H, W, 1 or 2] in the colours of the list, or the picture that it stands beside: uint8 [H, W, 3]."""
+        return one[..., :3] if self.beside else self.classes.painted(one[..., 0])
 
 
 class Beside:
@@ -105,7 +111,7 @@ class LabelReader:
     """
 
     def __init__(self, spec: PictureSet, section: LabelSection, root: Path) -> None:
-        self.planes = Planes(class_list(section, root), section.edges)
+        self.planes = Planes(class_list(section, root), section.edges, section.beside)
         self.spec, self.section = spec, section
         self.labels = Beside(root, spec.labels or "", spec.names)
         self.instances = Beside(root, spec.instances, spec.names) if spec.instances else None
@@ -162,6 +168,8 @@ def misfit(recipe: Recipe, classes: ClassList) -> str | None:
     wanted, edges = len(classes), recipe.labels.edges
     with torch.device("meta"):
         net = build(recipe.model.architecture, **recipe.model.options)
+    if recipe.labels.beside:
+        return _misguided(net, wanted + edges)
     own: tuple[object, object] = getattr(net, "classes", None), getattr(net, "edges", None)
     if own == (wanted, edges):
         return None
@@ -180,13 +188,25 @@ def misfit(recipe: Recipe, classes: ClassList) -> str | None:
     )
 
 
+def _misguided(net: nn.Module, wanted: int) -> str | None:
+    found = getattr(net, "guide_channels", None)
+    if found == wanted:
+        return None
+    return (
+        f"[model] takes a guide of {found or 'no'} channels beside the picture, and the labels give {wanted}; "
+        f'take hifacegan with variant = "spade" or "lipspade" and guide_channels = {wanted}, or labels.beside = false'
+    )
+
+
 def input_channels(net: nn.Module) -> int:
     """Channels that a network takes: those of its first convolution."""
     return next(layer.in_channels for layer in net.modules() if isinstance(layer, nn.Conv2d))
 
 
 def condition_channels(labels: LabelSection | None, net: nn.Module) -> int:
-    """Channels of labels that a critic of this network sees beside the picture; 0 where the input is a picture."""
+    """Channels of the input that a critic of this network sees beside the picture; 0 where it is a picture alone."""
+    if labels is not None and labels.beside:
+        return 3 + int(net.guide_channels)  # type: ignore[arg-type]
     return 0 if labels is None else input_channels(net)
 
 

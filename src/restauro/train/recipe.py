@@ -112,12 +112,18 @@ class LabelSection(_Section):
     ``edges``: one more channel, the borders between objects; without instance maps those between classes.
     ``load_px``: pictures and maps are first resized to this shorter side, so that crops of ``patch_px`` jitter.
     Those that are smaller than a crop are padded by reflection.
+
+    ``beside``: maps guide a network that restores, such as ``hifacegan`` with the variant ``spade``. It sees the
+    picture, degraded by the recipe's law, and then the channels of the map.
     """
+
+    later = frozenset({"beside"})
 
     classes: str
     ignored: tuple[Annotated[int, Field(ge=0)], ...] = ()
     edges: bool = False
     load_px: PositiveInt | None = None
+    beside: bool = False
 
 
 class DegradationSection(_Section):
@@ -307,6 +313,8 @@ class Recipe(_Section):
         blind = self.critic is not None and self.critic.architecture in ("patchgan", "deblurgan")
         if self.labels and self.critic and blind and self.critic.conditional:
             raise ValueError("a critic that reads labels (spade, pix2pixhd), or critic.conditional = false")
+        if self.labels and self.labels.beside and self.degradation.deconvolve:
+            raise ValueError("labels.beside or degradation.deconvolve, not both; remove one of the two keys")
 
     def to_json(self) -> str:
         """The resolved recipe, with the defaults (but for keys of later versions that are not used)."""

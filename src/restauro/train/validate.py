@@ -61,7 +61,8 @@ def score_table(
     metrics, setup
         See :class:`restauro.metrics.scoreboard.Scoreboard`.
     """
-    name, reference = class_means(one.pairs) if one.pairs[0].planes else _best_unsharp(one)
+    planes = one.pairs[0].planes
+    name, reference = class_means(one.pairs) if planes and not planes.beside else _best_unsharp(one)
     board = Scoreboard(metrics, setup)
     digest = hashlib.sha256()
     for pair in one.pairs:
@@ -146,13 +147,13 @@ def _best_unsharp(one: PairSet) -> tuple[str, Restore]:
 
     def mean_psnr(setting: tuple[float, float]) -> float:
         values = [
-            float(psnr(stored(unsharp(to_tensor(pair.source[None]), *setting)), to_tensor(pair.truth[None]))[0])
+            float(psnr(stored(unsharp(to_tensor(pair.shown()[None]), *setting)), to_tensor(pair.truth[None]))[0])
             for pair in sample
         ]
         return float(np.mean(values))
 
     sigma, amount = max(UNSHARP_GRID, key=mean_psnr)
-    return f"unsharp sigma={sigma} amount={amount}", lambda x: unsharp(x, sigma, amount)
+    return f"unsharp sigma={sigma} amount={amount}", lambda x: unsharp(x[:, :3], sigma, amount)
 
 
 def class_means(pairs: Sequence[Pair]) -> tuple[str, Restore]:
