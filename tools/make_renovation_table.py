@@ -3,6 +3,7 @@
     python tools/make_renovation_table.py --root FOLDER                # writes results/renovation.md
     python tools/make_renovation_table.py --queue --root FOLDER | sh   # trains what is compared, 3 minutes each
 
+The rows SPADE want the extra ``faces``: their maps are drawn by tools/make_face_maps.py, which the queue begins with.
 FOLDER holds the picture sets of recipes/renovate-hifacegan.toml, whose validation faces are scored, degraded by each
 law with seeds that are a function of the picture. Networks are those that lie in RUNS, and those that ship.
 Settings of the classical rows are the best of a small grid by PSNR on some of these very pictures: they are flattered.
@@ -15,11 +16,12 @@ import math
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from classical_rows import Restore, bicubic, classical, non_local_means
+from torch import Tensor
 
 from restauro.metrics.report import markdown
 from restauro.metrics.scoreboard import Scoreboard
@@ -29,13 +31,14 @@ from restauro.train.data import PairSet, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import DegradationSection, read_recipe
 from restauro.train.rivals import table_arguments, write_page
-from restauro.train.validate import whole_picture
+from restauro.train.validate import validation_sets, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "renovate-hifacegan.toml"
 METRICS = ("psnr", "ssim", "ms-ssim", "lpips-squeeze-caffe", "niqe", "fed", "identity")
 PRESSURE_METRICS = ("psnr", "fed", "identity")
 MINUTES = 3
+MAPS_FOLDER = "face-maps"
 COMMAND = "python tools/make_renovation_table.py"
 
 TASKS = {
@@ -80,6 +83,20 @@ RIVALS = (
     ),
 )
 
+LIPSPADE = ("model.options.variant=lipspade",)
+FEATURES_ONLY = ("loss.l1=0", "loss.ssim=0", "loss.features=1")
+FEATURES_AND_L1 = ("loss.ssim=0", "loss.features=1")
+#: What tools/make_face_maps.py draws, beside the same faces as of the other runs.
+MAPS = (
+    "model.options.guide_channels=7",
+    'labels={classes="face-maps.csv",beside=true}',
+    *(
+        f'data.{part}=[{{name="faces",folder="faces/images",list="faces/{names}.txt",labels="face-maps",'
+        'only=["sfhq*","sd3*","london*"]}]'
+        for part, names in (("train", "train"), ("validation", "val"))
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -89,6 +106,11 @@ class Run:
     row: str
     law: str
     changes: tuple[str, ...] = ()
+
+    @property
+    def guided(self) -> bool:
+        """Whether a map of the face comes beside the picture."""
+        return any(change.startswith("labels=") for change in self.changes)
 
 
 def runs() -> list[Run]:
@@ -103,10 +125,19 @@ def runs() -> list[Run]:
         ("suppression PAC", (f"{option}suppression=pac",)),
         ("FixConv-A (strided)", (f"{option}suppression=fixconv-a",)),
         ("FixConv-B (mean)", (f"{option}suppression=fixconv-b",)),
-        ("LIP-SPADE (released weights' form)", (f"{option}variant=lipspade",)),
+        ("features only, no pixel loss", FEATURES_ONLY),
+        ("features + L1", FEATURES_AND_L1),
+        ("LIP-SPADE (released weights' form)", LIPSPADE),
+        ("LIP-SPADE FixConv-A", (*LIPSPADE, f"{option}suppression=fixconv-a")),
+        ("LIP-SPADE FixConv-B", (*LIPSPADE, f"{option}suppression=fixconv-b")),
+        ("LIP-SPADE features only", (*LIPSPADE, *FEATURES_ONLY)),
+        ("LIP-SPADE features + L1", (*LIPSPADE, *FEATURES_AND_L1)),
         ("16xFace (no encoder)", (f"{option}variant=spade",)),
-        ("features only, no pixel loss", ("loss.l1=0", "loss.ssim=0", "loss.features=1")),
-        ("features + L1", ("loss.ssim=0", "loss.features=1")),
+        ("SPADE (guide: map of the face)", (f"{option}variant=spade", *MAPS)),
+        (
+            "SPADE from the map alone",
+            (f"{option}variant=spade", f"{option}start=guide", f"{option}residual=false", *MAPS),
+        ),
     ):
         word = "-".join(row.lower().replace("+", "and").split("(")[0].replace(",", "").split())
         found.append(Run(f"renovate-ablation-{word}", row, "mosaic16", changes))
@@ -138,20 +169,28 @@ def main() -> int:
 
 def queue(root: Path, folder: Path, minutes: float, only: str) -> Iterable[str]:
     """One command of tools/train_queue.py for each run that is not done."""
-    for run in runs():
-        if only in run.name and not (folder / run.name / f"{run.name}.safetensors").exists():
-            sets = (f"name={run.name}", f"degradation.law={run.law}", f"minutes={minutes:g}", *run.changes)
-            words = [sys.executable, "tools/train_queue.py", "recipes/renovate-hifacegan.toml", "--root", str(root)]
-            words += ["--runs", str(folder), "--out", str(folder / "queue" / run.name)]
-            # Iterations are fixed by a measurement at the start: a machine that grows busier may take longer.
-            words += ["--minutes", f"{3 * minutes + 5:g}", *(word for one in sets for word in ("--set", one))]
-            yield shlex.join(words)
+    left = [run for run in runs() if only in run.name and not _weights(folder, run).exists()]
+    if any(run.guided for run in left):
+        yield shlex.join(
+            [sys.executable, "tools/make_face_maps.py", "--root", str(root), "--out", str(folder / MAPS_FOLDER)]
+        )
+    for run in left:
+        sets = (f"name={run.name}", f"degradation.law={run.law}", f"minutes={minutes:g}", *run.changes)
+        pictures = str(folder / MAPS_FOLDER if run.guided else root)
+        words = [sys.executable, "tools/train_queue.py", "recipes/renovate-hifacegan.toml", "--root", pictures]
+        words += ["--runs", str(folder), "--out", str(folder / "queue" / run.name)]
+        # Iterations are fixed by a measurement at the start: a machine that grows busier may take longer.
+        words += ["--minutes", f"{3 * minutes + 5:g}", *(word for one in sets for word in ("--set", one))]
+        yield shlex.join(words)
 
 
 def report(root: Path, folder: Path, pictures: int) -> str:
     """The whole page."""
     generalists = _generalists()
     trained = {run.name: _network(run.row, path) for run in runs() if (path := _weights(folder, run)).exists()}
+    for run in runs():
+        if run.guided and run.name in trained:
+            trained[run.name] = _with_maps(trained[run.name], run, folder / MAPS_FOLDER, pictures)
     parts = [HEAD.format(pictures=pictures, minutes=MINUTES)]
     for law, title in TASKS.items():
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
@@ -252,6 +291,18 @@ def _network(row: str, name: str | Path) -> Network:
     weights = find(name)
     net = load(weights)
     return Network(row, weights, whole_picture(net, facts_of(net)))
+
+
+def _with_maps(network: Network, run: Run, root: Path, pictures: int) -> Network:
+    """A guided network that looks the map of a degraded face up by its pixels."""
+    recipe = read_recipe(RECIPE, (f"degradation.law={run.law}", "degradation.fresh=false", *run.changes))
+    (held,) = validation_sets(recipe, root, cache_folder())
+    given = {pair.shown().tobytes(): pair.given() for pair in evenly(held, pictures).pairs}
+
+    def restore(x: Tensor) -> Tensor:
+        return network.restore(given[(x[0].permute(1, 2, 0) * 255).round().byte().numpy().tobytes()])
+
+    return replace(network, restore=restore)
 
 
 def _generalists() -> list[Network]:

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from restauro.degrade.laws import LAWS, degrade_tensor
 from restauro.metrics.psnr import psnr
 from restauro.models import build
-from restauro.train.data import Pair, PairSet
+from restauro.train.data import Pair, PairSet, to_tensor
 from restauro.train.recipe import read_recipe
 from tests.scripts import script
 
@@ -36,7 +38,8 @@ def rows(tool: ModuleType) -> ModuleType:
 def test_every_queued_run_is_a_recipe_for_a_network(tool: ModuleType, tmp_path: Path):
     commands = [shlex.split(line) for line in tool.queue(Path("pictures"), tmp_path, 4, "")]
     names = set()
-    for words in commands:
+    assert commands[0][1] == "tools/make_face_maps.py"
+    for words in commands[1:]:
         changes = [words[index + 1] for index, word in enumerate(words) if word == "--set"]
         recipe = read_recipe(REPOSITORY / words[2], tuple(changes))
         names.add(recipe.name)
@@ -44,7 +47,7 @@ def test_every_queued_run_is_a_recipe_for_a_network(tool: ModuleType, tmp_path: 
         assert recipe.degradation.law in LAWS
         with torch.device("meta"):
             build(recipe.model.architecture, **recipe.model.options)
-    assert len(names) == len(commands) == (1 + len(tool.RIVALS)) * len(tool.TASKS) + 8
+    assert len(names) == len(commands) - 1 == (1 + len(tool.RIVALS)) * len(tool.TASKS) + 14
 
 
 def test_what_is_trained_is_not_queued_again(tool: ModuleType, tmp_path: Path):
@@ -54,6 +57,63 @@ def test_what_is_trained_is_not_queued_again(tool: ModuleType, tmp_path: Path):
     left = " ".join(tool.queue(Path("pictures"), tmp_path, 4, "renovate-noise"))
     assert "name=renovate-noise-hifacegan" in left
     assert "name=renovate-noise-unet" not in left
+
+
+def test_a_guided_row_looks_the_map_up_by_its_picture(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RESTAURO_CACHE", str(tmp_path / "cache"))
+    (run,) = (run for run in tool.runs() if run.guided and "alone" not in run.name)
+    rng = np.random.default_rng(0)
+    for folder in ("faces/images", "face-maps"):
+        (tmp_path / folder).mkdir(parents=True)
+    wanted = {}
+    for name in ("sfhq_1", "sfhq_2"):
+        picture, classes = rng.integers(0, 256, (64, 64, 3), np.uint8), rng.integers(0, 7, (64, 64), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "faces" / "images" / f"{name}.png")
+        Image.fromarray(classes).save(tmp_path / "face-maps" / f"{name}.png")
+        (worse,), _ = degrade_tensor(to_tensor(picture[None]), run.law)
+        wanted[name] = (worse, classes)
+    (tmp_path / "faces" / "val.txt").write_text("sfhq_1.png\nsfhq_2.png\n")
+    lines = [f"{k},part{k},{k},{k},{k}" for k in range(7)]
+    (tmp_path / "face-maps.csv").write_text("\n".join(["id,name,r,g,b", *lines]) + "\n")
+    seen = []
+    network = tool.Network("row", None, lambda x: seen.append(x) or x[:, :3])
+    guided = tool._with_maps(network, run, tmp_path, 2)
+    for name in ("sfhq_2", "sfhq_1"):
+        source, classes = wanted[name]
+        source = (source[None].clamp(0, 1) * 255).round() / 255
+        assert torch.equal(guided.restore(source), source)
+        assert (seen[-1][0, 3:].argmax(0).numpy() == classes).all()
+
+
+def test_a_face_map_has_its_parts_where_the_landmarks_are():
+    with script("make_face_maps") as maps:
+        turn = np.linspace(np.pi, 0, 17)
+        jaw = np.stack([128 + 70 * np.cos(turn), 110 + 90 * np.sin(turn)], 1)
+        brows = np.concatenate([[[x, 85] for x in range(75, 116, 10)], [[x, 85] for x in range(141, 182, 10)]])
+        nose = [[128, y] for y in (95, 105, 115, 125)] + [[x, 135] for x in (116, 122, 128, 134, 140)]
+        ring = np.stack([np.cos(np.linspace(0, 2 * np.pi, 6, False)), np.sin(np.linspace(0, 2 * np.pi, 6, False))], 1)
+        eyes = [ring * 10 + (95, 100), ring * 10 + (161, 100)]
+        oval = np.linspace(0, 2 * np.pi, 12, False)
+        lips = np.stack([128 + 25 * np.cos(oval), 165 + 12 * np.sin(oval)], 1)
+        small = np.linspace(0, 2 * np.pi, 8, False)
+        mouth = np.stack([128 + 15 * np.cos(small), 165 + 5 * np.sin(small)], 1)
+        found = maps.painted(np.concatenate([jaw, brows, nose, *eyes, lips, mouth]), 256, 256)
+    names = np.array(maps.CLASSES)
+    for (x, y), part in {
+        (128, 60): "skin",
+        (95, 85): "brow",
+        (95, 100): "eye",
+        (161, 100): "eye",
+        (128, 130): "nose",
+        (106, 165): "lips",
+        (128, 165): "mouth",
+        (80, 140): "skin",
+        (20, 20): "background",
+        (128, 230): "background",
+    }.items():
+        assert names[found[y, x]] == part, (x, y)
 
 
 @pytest.mark.parametrize(("law", "row", "gain"), [("noise", "non-local means", 5), ("blur", "Wiener", 0.3)])
