@@ -16,7 +16,8 @@ from benchmarks.inputs import use_threads
 from restauro.errors import ModelError
 from restauro.train.labels import condition_channels
 from restauro.train.losses import Losses
-from restauro.train.recipe import LossSection, Recipe, read_recipe
+from restauro.train.recipe import Recipe, read_recipe
+from restauro.train.sections import LossSection
 from restauro.train.step import Training
 
 QUESTION = "How fast do the recipes train, and what is bfloat16 worth?"

@@ -40,8 +40,9 @@ from restauro.restore.by_kernel import ESTIMATE, by_kernel
 from restauro.restore.outcome import Failed
 from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
-from restauro.train.recipe import DegradationSection, read_recipe
+from restauro.train.recipe import read_recipe
 from restauro.train.rivals import finished, table_arguments, write_page
+from restauro.train.sections import DegradationSection
 from restauro.train.validate import UNSHARP_GRID, network, stored, unsharp
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -29,8 +29,9 @@ from restauro.metrics.table import IDENTITY, Table
 from restauro.models import MODELS, Weights, facts_of, find, load
 from restauro.train.data import PairSet, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
-from restauro.train.recipe import DegradationSection, read_recipe
+from restauro.train.recipe import read_recipe
 from restauro.train.rivals import table_arguments, write_page
+from restauro.train.sections import DegradationSection
 from restauro.train.validate import validation_sets, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent

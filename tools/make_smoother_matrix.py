@@ -26,8 +26,9 @@ from restauro.models import MODELS, find
 from restauro.restore.explain.draw import heat
 from restauro.train.data import Pair, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
-from restauro.train.recipe import DegradationSection, read_recipe
+from restauro.train.recipe import read_recipe
 from restauro.train.rivals import table_arguments, training, write_page
+from restauro.train.sections import DegradationSection
 from restauro.train.validate import Restore, network, stored
 
 REPOSITORY = Path(__file__).resolve().parent.parent

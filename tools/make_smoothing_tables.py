@@ -33,8 +33,8 @@ from restauro.models import MODELS, facts_of, find, load
 from restauro.nets.layers.symmetry import self_ensemble
 from restauro.smooth.catalogue import Setting, smooth_tensor
 from restauro.train.data import PairSet, digest, load_pairs, to_tensor
-from restauro.train.recipe import DegradationSection, PictureSet
 from restauro.train.rivals import write_page
+from restauro.train.sections import DegradationSection, PictureSet
 from restauro.train.validate import stored, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -30,8 +30,9 @@ from restauro.nets.unet import UNet
 from restauro.train.data import Pair, digest, evenly, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
-from restauro.train.recipe import OptimiserSection, Recipe, read_recipe
+from restauro.train.recipe import Recipe, read_recipe
 from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
+from restauro.train.sections import OptimiserSection
 from restauro.train.step import learning_rate
 from restauro.train.validate import class_means, network, stored, whole_picture
 

@@ -23,7 +23,8 @@ from restauro.models import facts_of, find, load
 from restauro.train.data import Pair, PairSet, load_pairs, to_tensor
 from restauro.train.few_shot import few_shot_recipe
 from restauro.train.loop import cache_folder, train
-from restauro.train.recipe import DegradationSection, PictureSet, read_recipe
+from restauro.train.recipe import read_recipe
+from restauro.train.sections import DegradationSection, PictureSet
 from restauro.train.validate import score_table, whole_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent

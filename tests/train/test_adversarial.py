@@ -13,7 +13,8 @@ from restauro.errors import DataError, ModelError
 from restauro.models import build, find, save_weights
 from restauro.train import adversarial as adv
 from restauro.train.loop import Training, train
-from restauro.train.recipe import AdversarialSection, CriticSection, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import AdversarialSection, CriticSection
 from tests.train.small import ADVERSARIAL, tiny
 
 PAIR = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

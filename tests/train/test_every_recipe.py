@@ -13,7 +13,8 @@ from restauro.errors import ModelError
 from restauro.models import build, find, save_weights
 from restauro.nets.features import SQUEEZENET11_FILE, features_folder
 from restauro.train.loop import train
-from restauro.train.recipe import PictureSet, Recipe, read_recipe
+from restauro.train.recipe import Recipe, read_recipe
+from restauro.train.sections import PictureSet
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 

@@ -16,7 +16,8 @@ from restauro.models import find
 from restauro.nets.features import VGG19_FILE, SqueezeNet11
 from restauro.train import losses
 from restauro.train.loop import train
-from restauro.train.recipe import LossSection, VggSection, read_recipe
+from restauro.train.recipe import read_recipe
+from restauro.train.sections import LossSection, VggSection
 from restauro.train.step import Training
 from tests.train.small import tiny
 

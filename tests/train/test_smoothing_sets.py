@@ -11,7 +11,7 @@ from PIL import Image
 
 from restauro.errors import DataError
 from restauro.train.data import load_pairs
-from restauro.train.recipe import DegradationSection, PictureSet
+from restauro.train.sections import DegradationSection, PictureSet
 from restauro.train.smoothing_sets import SPS_TRUTHS, blend, unpack_nks, unpack_sps, write_sps
 
 ASTRONAUT = skimage.data.astronaut()

@@ -16,7 +16,7 @@ from restauro.models import find, load
 from restauro.nets.layers.spectral import SpectralConv2d
 from restauro.train import data as train_data
 from restauro.train.loop import train
-from restauro.train.recipe import DegradationSection, PictureSet
+from restauro.train.sections import DegradationSection, PictureSet
 from tests.train.small import tiny
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from restauro.labels import ClassList
 from restauro.train.data import load_pairs
-from restauro.train.recipe import OptimiserSection, read_recipe
+from restauro.train.recipe import read_recipe
+from restauro.train.sections import OptimiserSection
 from tests.scripts import script
 from tests.train.test_labels import CLASSES, facades_recipe, make_pairs
 

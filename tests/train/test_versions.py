@@ -13,7 +13,8 @@ from skimage.io import imsave
 from restauro.deconvolution.planes import PLANES
 from restauro.errors import DataError
 from restauro.train.data import load_pairs, network_input
-from restauro.train.recipe import DegradationSection, PictureSet, read_recipe
+from restauro.train.recipe import read_recipe
+from restauro.train.sections import DegradationSection, PictureSet
 
 LAW = DegradationSection(law="blur-general", settings={"none": 0.0}, versions=2, deconvolve=True)
 

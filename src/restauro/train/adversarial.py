@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from restauro.nets.critics import PatchCritic
 from restauro.nets.critics_multiscale import DeblurCritic, Features, Pix2PixHDCritic, SpadeCritic
-from restauro.train.recipe import AdversarialSection, CriticSection
+from restauro.train.sections import AdversarialSection, CriticSection
 
 
 class Critic(nn.Module):

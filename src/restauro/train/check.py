@@ -21,7 +21,8 @@ from restauro.train.check_labels import LabelCheck, LabelSummary, check_classes,
 from restauro.train.data import listed_names, partners
 from restauro.train.findings import Finding
 from restauro.train.labels import LabelReader
-from restauro.train.recipe import PictureSet, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import PictureSet
 
 Told = Callable[[str, int, int], None]
 Size = tuple[int, int]  # width, height

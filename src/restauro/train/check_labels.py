@@ -12,7 +12,8 @@ from restauro.errors import RestauroError
 from restauro.labels import UnknownLabelError, shown
 from restauro.train.findings import Finding
 from restauro.train.labels import LabelReader, class_list, misfit
-from restauro.train.recipe import PictureSet, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import PictureSet
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
 from restauro.picture import read
 from restauro.train.labels import LabelReader, Planes
-from restauro.train.recipe import DegradationSection, LabelSection, PictureSet, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import DegradationSection, LabelSection, PictureSet
 
 Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from restauro.errors import DataError, ModelError, UsageError
 from restauro.models import Weights
-from restauro.train.recipe import SEES_DECONVOLUTIONS, PictureSet, Recipe, checked
+from restauro.train.recipe import SEES_DECONVOLUTIONS, Recipe, checked
+from restauro.train.sections import PictureSet
 
 #: Fewer pairs than this teach the pictures and not the filter.
 FEWEST = 5

@@ -21,7 +21,8 @@ from restauro.errors import DataError
 from restauro.labels import ClassList, read_class_list, read_ids, read_labels
 from restauro.models import build
 from restauro.nets.layers.labels import instance_edges, semantic
-from restauro.train.recipe import LabelSection, PictureSet, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import LabelSection, PictureSet
 
 Bytes = NDArray[np.uint8]
 Pixels = NDArray[np.float32]

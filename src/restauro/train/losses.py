@@ -11,7 +11,7 @@ features sum over :data:`FEATURE_LAYERS` of SqueezeNet 1.1 of mean_pixels |y_l /
 lpips    the same on seven layers, with the learned channel weights: the metric ``lpips-squeeze-caffe``, mean over
          pictures, in float32
 vgg      sum_l w_l mean |y_l - t_l| on VGG-19: DeSmoothGAN's eq. 9, with the switches of
-         :class:`restauro.train.recipe.VggSection`; a "sum" is over a picture, and its mean over pictures
+         :class:`restauro.train.sections.VggSection`; a "sum" is over a picture, and its mean over pictures
 ======== ==========================================================================================================
 
 HiFaceGAN and SPADE: ``weight = 10``, ``layers = { conv1_1 = 0.03125, ..., conv5_1 = 1.0 }``, ``activation = "post"``,
@@ -39,7 +39,7 @@ from restauro.nets.features import (
     load_squeezenet11,
     load_vgg19,
 )
-from restauro.train.recipe import LossSection, VggSection
+from restauro.train.sections import LossSection, VggSection
 
 #: Where activations are compared: fine texture (conv1) to small patterns (fire5).
 FEATURE_LAYERS = ("conv1", "fire3", "fire5")

@@ -31,7 +31,8 @@ from restauro.train.low_rank import free_low_rank, merged_state
 from restauro.train.muon import Muon
 from restauro.train.parallel import only_last, own_device, shared
 from restauro.train.precision import Precision, choose_precision
-from restauro.train.recipe import OptimiserSection, Recipe
+from restauro.train.recipe import Recipe
+from restauro.train.sections import OptimiserSection
 from restauro.train.validate import ScoreRow, whole_picture
 
 Net = TypeVar("Net", bound=nn.Module)
