@@ -225,3 +225,16 @@ def test_psnr_is_the_metric_in_tens_of_decibels() -> None:
     wanted = -float(psnr(*PAIR).mean()) / 10
     assert terms["psnr"] == pytest.approx(wanted, abs=1e-4)
     assert float(total) == pytest.approx(2 * wanted, abs=2e-4)
+
+
+def test_jitter_draws_one_corner_for_both_pictures():
+    output = torch.arange(2 * 3 * 12 * 16.0).reshape(2, 3, 12, 16)
+    seen = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        a, b = losses.jittered(output, -output, 2)
+        assert a.shape == (2, 3, 10, 14)
+        assert torch.equal(a, -b)
+        seen.add(float(a[0, 0, 0, 0]))
+    assert seen == {16.0 * top + left for top in range(3) for left in range(3)}
+    assert losses.jittered(output, output, 0)[0] is output

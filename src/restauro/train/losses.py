@@ -84,10 +84,11 @@ class Losses:
             terms["ssim"] = (self.weights.ssim, 1 - (luminance * contrast).mean())
         if self.weights.psnr:
             terms["psnr"] = (self.weights.psnr, ((output - truth).square().mean((1, 2, 3)) + 1e-6).log10().mean())
+        pair = jittered(output, truth, self.weights.jitter_px)
         if self.features is not None:
-            terms["features"] = (self.weights.features, self._feature_distance(output, truth))
+            terms["features"] = (self.weights.features, self._feature_distance(*pair))
         if self.lpips is not None:
-            terms["lpips"] = (self.weights.lpips, lpips_distance(self.lpips, output, truth))
+            terms["lpips"] = (self.weights.lpips, lpips_distance(self.lpips, *pair))
         if self.vgg is not None:
             terms["vgg"] = (self.vgg.section.weight, self.vgg(output, truth))
         total = sum((weight * value for weight, value in terms.values()), start=output.new_zeros(()))
@@ -103,6 +104,16 @@ class Losses:
             (_unit(a.float()) - _unit(b.float())).square().sum(1).mean() for a, b in zip(found, wanted, strict=True)
         ]
         return torch.stack(distances).sum()
+
+
+def jittered(output: Tensor, truth: Tensor, jitter_px: int) -> tuple[Tensor, Tensor]:
+    """The same part of both, ``jitter_px`` smaller on each side, its corner drawn from torch's own generator."""
+    if not jitter_px:
+        return output, truth
+    height, width = (side - jitter_px for side in output.shape[-2:])
+    top, left = torch.randint(jitter_px + 1, (2,)).tolist()
+    part = (..., slice(top, top + height), slice(left, left + width))
+    return output[part], truth[part]
 
 
 def lpips_distance(metric: LpipsSqueeze, output: Tensor, truth: Tensor) -> Tensor:

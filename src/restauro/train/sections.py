@@ -171,15 +171,20 @@ class LossSection(Section):
     squared distance of SqueezeNet activations of unit length. ``lpips``: the same with learned channel weights on seven
     layers, the number of the metric ``lpips-squeeze-caffe``. ``vgg``: see :class:`VggSection`. The last three need the
     weights of others (RESTAURO_FEATURES) and stop without them.
+
+    ``jitter_px``: ``features`` and ``lpips`` look at both pictures without up to so many rows and columns at the top
+    and the left, drawn in each iteration. Their network works in strides: where it always begins at the same pixel,
+    a generator learns patterns that repeat with the strides, which it does not see and people do.
     """
 
-    later = frozenset({"lpips", "vgg", "psnr"})
+    later = frozenset({"lpips", "vgg", "psnr", "jitter_px"})
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     ssim: Annotated[float, Field(ge=0)] = 0.0
     psnr: Annotated[float, Field(ge=0)] = 0.0
     features: Annotated[float, Field(ge=0)] = 0.0
     lpips: Annotated[float, Field(ge=0)] = 0.0
+    jitter_px: Annotated[int, Field(ge=0, le=32)] = 0
     vgg: VggSection | None = None
 
 
