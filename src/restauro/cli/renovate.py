@@ -29,6 +29,7 @@ def renovate(
     smallest: int = 40,
     strength: float = 1.0,
     mask: str | None = None,
+    guide: str | None = None,
     files: FileOptions = FileOptions(),
     engine: EngineOptions = EngineOptions(),
 ) -> int:
@@ -69,6 +70,8 @@ def renovate(
         0 = the input bit for bit, 1 = all the model proposes.
     mask
         A grey picture of the same size: white is renovated, black stays as it is.
+    guide
+        With --aligned: a label PNG of the picture's size, for a model of your own that was trained with maps.
     """
     box = _box(faces)
     settings = FaceSettings("all" if box else faces, box, aligned, whole, historic, detector, smallest)
@@ -78,7 +81,14 @@ def renovate(
 
     def change(picture: Picture, progress: Progress) -> Outcome:
         outcome = renovate_picture(
-            picture, weights, faces=settings, strength=strength, mask=area, engine=how, progress=progress
+            picture,
+            weights,
+            faces=settings,
+            strength=strength,
+            mask=area,
+            guide=guide,
+            engine=how,
+            progress=progress,
         )
         return _told(outcome)
 

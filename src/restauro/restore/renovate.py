@@ -26,6 +26,7 @@ from torch.nn.functional import interpolate
 
 from restauro.codecs.icc import srgb_decode, srgb_encode
 from restauro.errors import EngineError, SettingError, UsageError
+from restauro.labels import nearest
 from restauro.metrics.niqe import niqe
 from restauro.models import Weights, find
 from restauro.picture import Picture, from_array
@@ -36,6 +37,7 @@ from restauro.restore.faces.face import Box, Face
 from restauro.restore.faces.find import detector_named, find_faces
 from restauro.restore.faces.paste import Change, paste_all
 from restauro.restore.faces.sample import Similarity
+from restauro.restore.guided import read_guide
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
 from restauro.restore.strength import blend, check_mask
 from restauro.restore.verbs import Progress, by_model
@@ -134,6 +136,7 @@ def renovate(
     faces: FaceSettings | None = None,
     strength: float = 1.0,
     mask: Picture | None = None,
+    guide: str | Path | bytes | None = None,
     engine: EngineSettings | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -152,6 +155,8 @@ def renovate(
         0 = the input bit for bit, 1 = all that the model proposes.
     mask
         A grey picture of the same size: white is renovated, black stays bit for bit. Not with ``historic``.
+    guide
+        A label map of the picture's size, for a model that was trained with maps beside pictures; ``aligned`` only.
     engine
         Device, precision, memory limit, tiles.
     progress
@@ -178,13 +183,16 @@ def renovate(
     weights = model if isinstance(model, Weights) else find(model)
     if faces.historic and mask is not None:
         raise UsageError("mask: found one with historic, wanted none; the result is a sheet, not the picture")
+    if guide is not None and (faces.historic or not faces.aligned):
+        raise UsageError("guide: found one for a picture with faces in it, wanted one for an aligned face; add aligned")
     if not 0 <= strength <= 1:
         raise SettingError("strength", strength, "a number in 0..1")
     area = None if mask is None else mask.rgb().mean(axis=2, dtype=np.float32)
     if area is not None:
         check_mask(area, picture.pixels)
     began = time.perf_counter()
-    work = _Work(picture, weights, engine, progress)
+    places = None if guide is None else read_guide(guide, weights, picture.height, picture.width)
+    work = _Work(picture, weights, engine, progress, places)
     try:
         if faces.historic:
             made = _historic(picture, faces, strength, work)
@@ -208,9 +216,15 @@ class _Work:
     """Runs the model on parts of one picture, and remembers how each run went."""
 
     def __init__(
-        self, picture: Picture, weights: Weights, engine: EngineSettings | None, progress: Progress | None
+        self,
+        picture: Picture,
+        weights: Weights,
+        engine: EngineSettings | None,
+        progress: Progress | None,
+        guide: NDArray[np.uint8] | None = None,
     ) -> None:
         self.picture, self.weights, self.engine, self.progress = picture, weights, engine, progress
+        self.guide = guide
         self.runs: list[Evidence] = []
         self.notes: list[str] = []
         self.expected = 1
@@ -218,8 +232,13 @@ class _Work:
 
     def __call__(self, pixels: Array) -> Array:
         """Renovate pixels [H, W, C]; what the model gives is clipped to 0..1, or to the range of what it was given."""
+        height, width, _ = pixels.shape
         outcome = by_model(
-            "renovate", replace(self.picture, pixels=pixels, alpha=None), self.weights, engine=self.engine
+            "renovate",
+            replace(self.picture, pixels=pixels, alpha=None),
+            self.weights,
+            engine=self.engine,
+            guide=None if self.guide is None else nearest(self.guide, (height, width)),
         )
         if not isinstance(outcome, Restored):
             raise EngineError(outcome.reason)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from restauro.degrade.laws import Record, degrade_tensor
 from restauro.errors import EngineError, UsageError
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
 from restauro.restore.engine import EngineSettings, run
+from restauro.restore.guided import guided
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored
 from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
 from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
@@ -24,6 +26,7 @@ from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
 if TYPE_CHECKING:
     from restauro.deconvolution.deconvolve import DeconvolutionSettings
 
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Progress = Callable[[int, int], None]
 
 
@@ -223,11 +226,13 @@ def by_model(
     progress: Progress | None = None,
     *,
     settings: NetworkSettings | None = None,
+    guide: NDArray[np.integer] | None = None,
 ) -> Outcome:
     """Run a model that maps a picture to a picture: what the verbs with a model have in common.
 
     Parameters and errors as :func:`desmooth`; ``verb`` is what a model of :data:`restauro.models.MODELS` must be for
     (a local file is taken at its word). The network runs in its quick form (:func:`restauro.models.for_use`).
+    ``guide``: what :func:`restauro.restore.guided.read_guide` gave, [H, W], for a network that wants one.
     """
     weights = model if isinstance(model, Weights) else find(model)
     spec = MODELS.get(weights.name)
@@ -239,13 +244,14 @@ def by_model(
     if area is not None:
         check_mask(area, picture.pixels)
     asked = ask(net, facts_of(net), strength, area, settings or NetworkSettings())
+    runs = asked.net if guide is None else guided(asked.net, weights.name)
     try:
         made = run(
-            asked.net,
+            runs,
             asked.facts,
             picture.pixels,
             engine or EngineSettings(),
-            alpha=asked.alpha_map,
+            alpha=asked.alpha_map if guide is None else guide.astype(np.float32),
             progress=progress,
             name=name,
         )
@@ -261,9 +267,6 @@ def by_model(
         notes=made.notes,
     )
     return Restored(picture.with_pixels(asked.take(picture.pixels, made.pixels)), evidence)
-
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 @lru_cache(maxsize=2)

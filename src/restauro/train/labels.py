@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restauro.errors import DataError
-from restauro.labels import ClassList, read_class_list, read_ids, read_labels
+from restauro.labels import ClassList, nearest, read_class_list, read_ids, read_labels
 from restauro.models import build
 from restauro.nets.layers.labels import instance_edges, semantic
 from restauro.train.recipe import Recipe
@@ -209,17 +209,6 @@ def condition_channels(labels: LabelSection | None, net: nn.Module) -> int:
     if labels is not None and labels.beside:
         return 3 + int(net.guide_channels)  # type: ignore[arg-type]
     return 0 if labels is None else input_channels(net)
-
-
-def nearest(values: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.integer]:
-    """Resize a map [H, W] by nearest neighbour: pixel centres decide.
-
-    >>> nearest(np.array([[1, 2, 3, 4]]), (1, 2)).tolist(), nearest(np.array([[1, 2]]), (2, 4)).tolist()
-    ([[2, 4]], [[1, 1, 2, 2], [1, 1, 2, 2]])
-    """
-    rows, columns = (((2 * np.arange(new) + 1) * old // (2 * new)) for new, old in zip(size, values.shape, strict=True))
-    chosen: NDArray[np.integer] = values[rows[:, None], columns]
-    return chosen
 
 
 def bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
