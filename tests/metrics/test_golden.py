@@ -53,5 +53,8 @@ def test_squeezenet_metrics_against_plain_numpy(case, weights):
     assert metric(changed, truth).item() == pytest.approx(golden["lpips-squeeze-caffe"], rel=1e-4)
     assert metric(truth, changed).item() == pytest.approx(metric(changed, truth).item(), rel=1e-6)
     assert metric(truth, truth).item() == pytest.approx(0, abs=1e-9)
+    corners = METRICS["lpips-squeeze-caffe:corners"].build(Setup(features=weights))
+    parts = [[x[..., k : x.shape[2] - 7 + k, k : x.shape[3] - 7 + k] for x in (changed, truth)] for k in range(8)]
+    assert corners(changed, truth).item() == pytest.approx(np.mean([metric(*part).item() for part in parts]), rel=1e-6)
     features = squeeze_features(truth, load_squeezenet11(weights / SQUEEZENET11_FILE))[0, :8]
     np.testing.assert_allclose(features, golden["fire9 means"], rtol=1e-3, atol=1e-4)

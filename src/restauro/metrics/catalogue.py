@@ -114,6 +114,10 @@ def _lpips(setup: Setup) -> Compare:
     return lpips.load_lpips_squeeze(features_folder(setup.features), device=setup.device)
 
 
+def _lpips_corners(setup: Setup) -> Compare:
+    return lpips.load_lpips_squeeze(features_folder(setup.features), device=setup.device).corners
+
+
 def _faces(distance: Callable[[identity.FaceMetrics], Compare]) -> Callable[[Setup], Compare]:
     return lambda setup: distance(identity.face_metrics())
 
@@ -148,6 +152,7 @@ _ALL: tuple[Metric, ...] = (
         Column(lpips.NAME, "lower", note="LPIPS-like, on other weights than LPIPS; compare with itself only"),
         _lpips,
     ),
+    PairMetric(Column(lpips.NAME_CORNERS, "lower", note="lpips-squeeze-caffe from eight corners"), _lpips_corners),
     PairMetric(
         Column(sc.name_of("l0(0.02)"), "lower", 2, note="of the input, not the truth; 0..255 scale"),
         _sc_l0,
