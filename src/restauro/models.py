@@ -109,6 +109,20 @@ MODELS: dict[str, ModelSpec] = {
             bfloat16_db=60.0,
         ),
         ModelSpec(
+            "renovate-sr4",
+            "renovate",
+            "gives faces that were reduced to a quarter of their size their detail back (fidelity)",
+            "HiFaceGAN's task, DeblurGAN",
+            bfloat16_db=72.0,
+        ),
+        ModelSpec(
+            "renovate-jpeg",
+            "renovate",
+            "takes the blocks and ringing of JPEG out of faces (fidelity)",
+            "HiFaceGAN's task, DeblurGAN",
+            bfloat16_db=63.0,
+        ),
+        ModelSpec(
             "deblur-general",
             "deblur",
             "takes blur by camera shake, movement and slight defocus out of photographs (fidelity)",
