@@ -85,7 +85,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_parse(page: Path) -> None:
     for block in python_blocks(page.read_text("utf-8")):
-        ast.parse(block, filename=name_of(page))
+        assert ast.parse(block, filename=name_of(page)).body, "a statement at least"
 
 
 def test_links_and_blocks_are_found() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import restauro as rs
 from restauro.cli.main import main
-from restauro.errors import PictureError, SettingError, UsageError
+from restauro.errors import PictureError, UsageError
 from restauro.labels import ClassList, LabelClass, read_ids
 from restauro.models import build, find, load, save_weights
 from restauro.nets.layers.labels import semantic
@@ -76,8 +76,12 @@ def test_wrong_maps_and_models_are_named(weights: Path, face_map: Path, tmp_path
         rs.renovate(picture, weights, guide=face_map)
     with pytest.raises(UsageError, match="guide: found one for renovate-faces, which knows no classes; leave it out"):
         rs.renovate(picture, "renovate-faces", faces=aligned, guide=face_map)
-    with pytest.raises(SettingError, match="a guide of 4 channels beside the picture"):
+    with pytest.raises(UsageError, match="found no guide, wanted the label map of an aligned face; add guide"):
         rs.renovate(picture, weights, faces=aligned)
+    net, bordered = build("hifacegan", **{**OPTIONS, "guide_channels": 5}), tmp_path / "bordered.safetensors"
+    save_weights(net, bordered, "hifacegan", {**OPTIONS, "guide_channels": 5}, {"classes": CLASSES.to_json()})
+    with pytest.raises(UsageError, match="takes a guide of 5 channels, not of 4 classes"):
+        rs.renovate(picture, bordered, faces=aligned, guide=face_map)
     Image.fromarray(np.zeros((128, 256), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(PictureError, match=r"256x128.*256x256"):
         rs.renovate(picture, weights, faces=aligned, guide=tmp_path / "small.png")

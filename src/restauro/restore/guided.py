@@ -51,18 +51,31 @@ class Guided(nn.Module):
         return restored
 
 
-def guided(net: nn.Module, name: str) -> Guided:
+def guided(net: nn.Module, weights: Weights) -> Guided:
     """The network of weights that a map guides, ready for the engine.
 
     Raises
     ------
     UsageError
-        It takes no guide.
+        It takes no guide, or more than a channel per class (borders, which a map given by hand has not).
     """
-    channels = getattr(net, "guide_channels", 0)
-    if not channels:
-        raise UsageError(f"guide: found one for {name}, whose network takes none; leave it out, or name another model")
-    return Guided(net, channels).eval()
+    channels, classes = getattr(net, "guide_channels", 0), len(_classes(weights))
+    if channels != classes:
+        wanted = f"a guide of {channels} channels, not of {classes} classes" if channels else "no guide"
+        raise UsageError(f"guide: found one for {weights.name}, whose network takes {wanted}; name another model")
+    return Guided(net, classes).eval()
+
+
+def require_no_guide(net: nn.Module, weights: Weights) -> None:
+    """Refuse to run without a map what was trained with maps.
+
+    Raises
+    ------
+    UsageError
+        The weights know classes, and their network takes a guide.
+    """
+    if "classes" in weights.metadata and getattr(net, "guide_channels", None):
+        raise UsageError(f"{weights.name}: found no guide, wanted the label map of an aligned face; add guide")
 
 
 def read_guide(guide: str | Path | bytes, weights: Weights, height: int, width: int) -> Places:
@@ -75,12 +88,16 @@ def read_guide(guide: str | Path | bytes, weights: Weights, height: int, width: 
     PictureError
         No label map, of another size than the picture, or with labels that no class has.
     """
-    text = weights.metadata.get("classes")
-    if text is None:
-        raise UsageError(f"guide: found one for {weights.name}, which knows no classes; leave it out")
-    positions = read_labels(guide, ClassList.from_json(text, weights.name))
+    positions = read_labels(guide, _classes(weights))
     if positions.shape != (height, width):
         name = str(guide) if isinstance(guide, str | Path) else "guide"
         found = f"a map of {positions.shape[1]}x{positions.shape[0]}"
         raise PictureError(name, found, f"{width}x{height}, as the picture", "name the map of this picture")
     return positions
+
+
+def _classes(weights: Weights) -> ClassList:
+    text = weights.metadata.get("classes")
+    if text is None:
+        raise UsageError(f"guide: found one for {weights.name}, which knows no classes; leave it out")
+    return ClassList.from_json(text, weights.name)

@@ -18,7 +18,7 @@ from restauro.errors import EngineError, UsageError
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
 from restauro.restore.engine import EngineSettings, run
-from restauro.restore.guided import guided
+from restauro.restore.guided import guided, require_no_guide
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored
 from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
 from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
@@ -244,7 +244,9 @@ def by_model(
     if area is not None:
         check_mask(area, picture.pixels)
     asked = ask(net, facts_of(net), strength, area, settings or NetworkSettings())
-    runs = asked.net if guide is None else guided(asked.net, weights.name)
+    if guide is None:
+        require_no_guide(net, weights)
+    runs = asked.net if guide is None else guided(asked.net, weights)
     try:
         made = run(
             runs,
