@@ -39,6 +39,8 @@ def lived_in(variant: str, seed: int = 0, **options) -> nn.Module:
         net(torch.rand(2, 3, net.facts.multiple * 2, net.facts.multiple * 2))
         if options.get("residual"):
             nn.init.normal_((net.conv_img if variant == "spade" else net.head).weight, std=0.2)
+        if options.get("refine"):
+            nn.init.normal_(net.refine.last.weight, std=0.2)
     return net.eval().requires_grad_(False)
 
 
@@ -117,7 +119,11 @@ def test_folding_changes_nothing_but_the_parts(variant: str):
     assert hasattr(net, "conv_img") or any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
 
 
-@pytest.mark.parametrize("options", [{}, {"norm": "none", "residual": True}], ids=["published", "small"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm": "none", "residual": True}, {"norm": "none", "residual": True, "detail": 32, "refine": 4}],
+    ids=["published", "small", "refined"],
+)
 @pytest.mark.parametrize("variant", ["adain", "ours", "no-sft", "no-sr", "no-cr"])
 def test_tiles_of_a_picture_seen_whole_are_exact(variant: str, options: dict):
     net = lived_in(variant, **options)
@@ -251,10 +257,14 @@ def test_without_norm_a_picture_comes_out_the_same_alone_and_in_a_batch():
     torch.testing.assert_close(net(x)[1:2], net(x[1:2]), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("modulation", "detail", "halo"), [("none", 0, 21), ("spatial", 0, 21), ("none", 32, 22)])
-def test_halo_is_the_exact_receptive_field(modulation: str, detail: float, halo: int):
+@pytest.mark.parametrize(
+    ("modulation", "detail", "refine", "halo"),
+    [("none", 0, 0, 21), ("spatial", 0, 0, 21), ("none", 32, 0, 22), ("none", 0, 2, 22), ("none", 32, 2, 23)],
+)
+def test_halo_is_the_exact_receptive_field(modulation: str, detail: float, refine: int, halo: int):
     """Positive weights let nothing cancel: the farthest input that matters is exactly halo_px away."""
-    net = DeSmoothGAN(DeSmoothGANSettings(2, 3, "none", residual=True, modulation=modulation, detail=detail))
+    settings = DeSmoothGANSettings(2, 3, "none", residual=True, modulation=modulation, detail=detail, refine=refine)
+    net = DeSmoothGAN(settings)
     for p in net.parameters():
         p.data = p.data.abs() + 0.01
     x = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
@@ -265,6 +275,21 @@ def test_halo_is_the_exact_receptive_field(modulation: str, detail: float, halo:
         touched = gradient[0].abs().sum(0).nonzero()
         reach = max(reach, int((touched - at).abs().max()))
     assert reach == net.facts.halo_px == halo
+
+
+@pytest.mark.parametrize(("variant", "norm"), [("pix2pix", "none"), ("ours", "none"), ("ours", "batch")])
+def test_refining_changes_nothing_at_first_and_then_draws_single_pixels(variant: str, norm: str):
+    options = {"width": 4, "norm": norm, "residual": True, "detail": 32}
+    plain = build_desmoothgan(variant, **options).eval()
+    torch.nn.init.normal_(plain.head.weight, std=0.1)
+    refined = build_desmoothgan(variant, **options, refine=5).eval()
+    kept = refined.load_state_dict(plain.state_dict(), strict=False)
+    assert {name.split(".")[0] for name in kept.missing_keys} == {"refine"}
+    x = torch.rand(1, 3, 64, 32)
+    assert torch.equal(plain(x), refined(x))
+    torch.nn.init.normal_(refined.refine.last.weight)
+    assert not torch.allclose(plain(x), refined(x), atol=1e-3)
+    torch.testing.assert_close(refined.for_use()(x), refined(x), atol=1e-5, rtol=1e-5)
 
 
 def test_wrong_settings_are_named():
@@ -279,6 +304,7 @@ def test_wrong_settings_are_named():
         "softmax_axis": "both",
         "attention_nodes": 1,
         "sft_reduction": 0,
+        "refine": -1,
         "init": "xavier",
     }.items():
         with pytest.raises(SettingError, match=f"{name}: found"):

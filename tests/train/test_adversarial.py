@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from restauro.errors import DataError, ModelError
-from restauro.models import build, find, save_weights
+from restauro.models import build, find, load, save_weights
 from restauro.train import adversarial as adv
 from restauro.train.loop import Training, train
 from restauro.train.recipe import Recipe
@@ -200,6 +200,11 @@ def test_fine_tuning_starts_from_given_weights(root: Path, tmp_path: Path):
     made = train(tiny(start=str(start), iterations=1), root=root, run=tmp_path / "run")
     assert made
     assert find(made).metadata["start_sha256"] == find(start).sha256
+    more = {"architecture": "desmoothgan", "options": {**recipe.model.options, "refine": 4}}
+    refined = Training(tiny(start=str(start), model=more)).net.state_dict()  # which starts as it would without
+    for name, given in load(find(start)).state_dict().items():
+        assert torch.equal(refined[name], given)
+    assert not refined["refine.last.weight"].any()
     other = {"architecture": "desmoothgan", "options": {"width": 8, "norm": "none", "residual": True}}
     with pytest.raises(ModelError, match="correct one of them"):
         Training(tiny(start=str(start), model=other))

@@ -7,9 +7,10 @@ rows of the paper's Table 1 and the ablations of its figures: :func:`build_desmo
 The paper gives sizes only as millions of parameters. What stands here is the simplest design that fits all eight
 (truncated): 4x4 convolutions, width 64, SFT and FA after the skip is joined, at four sizes.
 
-Three settings go beyond the paper. ``norm="none"`` and ``residual=True``, because the networks that ship are small and
-must never do harm; and ``detail``, because what a smoother did shows in steps of a few levels of 255, which a
-convolution of the picture hardly tells from none.
+Four settings go beyond the paper. ``norm="none"`` and ``residual=True``, because the networks that ship are small and
+must never do harm; ``detail``, because what a smoother did shows in steps of a few levels of 255, which a convolution
+of the picture hardly tells from none; and ``refine``, because the published decoder goes from half size to the picture
+in one linear layer, which can draw nothing finer than a sum of patches.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from restauro.nets.layers.attend import SoftmaxAxis
 from restauro.nets.layers.fold import fold
 from restauro.nets.layers.full_attention import Attention, FullAttention
 from restauro.nets.layers.phases import FourPhases
+from restauro.nets.layers.refine import Refine
 from restauro.nets.layers.sft import SFT, Modulation, QuickSFT
 from restauro.nets.spade import SpadeGenerator
 
@@ -68,6 +70,10 @@ class DeSmoothGANSettings:
         0: the first convolution sees the picture, as published. Else it sees beside it the steps from each pixel to
         the next, across and down, as tanh(detail * step) of a picture in -1..1: at 32 a step of one level of 255 is a
         quarter. Flat or noisy, bent or straight: that is how one smoother is told from another.
+    refine
+        0: the last layer is linear, as published. Else beside it a branch of so many channels at full size: features
+        of half size spread over 2x2 pixels, then two 3x3 convolutions, the first of which sees the input again. Its
+        last weights start at zero, so the network starts as without it.
     init
         ``"torch"``, or ``"published"``: weights N(0, 0.02), gains of the norms N(1, 0.02), biases 0.
     """
@@ -85,6 +91,7 @@ class DeSmoothGANSettings:
     attention_nodes: int | None = None
     sft_reduction: int = 2
     detail: float = 0.0
+    refine: int = 0
     init: Literal["torch", "published"] = "torch"
 
     def __post_init__(self) -> None:
@@ -106,6 +113,8 @@ class DeSmoothGANSettings:
             raise SettingError("sft_reduction", self.sft_reduction, f"1 to {2 * self.width} at width {self.width}")
         if not 0 <= self.detail <= 1000:
             raise SettingError("detail", self.detail, "0 (none) to 1000")
+        if not 0 <= self.refine <= 1024:
+            raise SettingError("refine", self.refine, "0 (none) to 1024 channels")
         if self.init not in ("torch", "published"):
             raise SettingError("init", self.init, "torch or published")
 
@@ -154,6 +163,7 @@ class DeSmoothGAN(nn.Module):
             for level in range(s.downs - 1, 0, -1)
         )
         self.head = nn.ConvTranspose2d(2 * s.width, 3, 4, stride=2, padding=1)
+        self.refine = Refine(2 * s.width, inputs[0], s.refine) if s.refine else None
         joined = [2 * width for width in reversed(widths[:-1])]
         self.sft = nn.ModuleList(
             SFT(channels, 3, s.width, s.sft_reduction, pooled=s.modulation == "pooled")
@@ -173,13 +183,16 @@ class DeSmoothGAN(nn.Module):
 
         With what is ``known`` of the whole picture at each level, x may be a tile of it.
         """
-        y: Tensor = self.head(self.decode(x, known).relu())
+        features = self.decode(x, known).relu()
+        y: Tensor = self.head(features)
+        if self.refine is not None:
+            y = y + self.refine(features, self.first_seen(2 * x - 1))
         return x + y if self.residual else (torch.tanh(y) + 1) / 2
 
     def decode(self, x: Tensor, known: Sequence[Level] | None = None, before_attention: int | None = None) -> Tensor:
         """The features of the last level, or those that the attention of another level looks at."""
         guide = 2 * x - 1
-        y: Tensor = self.down[0](with_steps(guide, self.settings.detail) if self.settings.detail else guide)
+        y: Tensor = self.down[0](self.first_seen(guide))
         skips = []
         for down in self.down[1:]:
             skips.append(nn.functional.leaky_relu(y, 0.2))  # published in place: so the skip is the activated tensor
@@ -194,6 +207,10 @@ class DeSmoothGAN(nn.Module):
             if level < len(self.attention):
                 y = self.attention[level](y, at.attention)
         return y
+
+    def first_seen(self, guide: Tensor) -> Tensor:
+        """What the first convolution sees of a picture in -1..1: it alone [N, 3, H, W], or with its steps."""
+        return with_steps(guide, self.settings.detail) if self.settings.detail else guide
 
     def for_use(self) -> nn.Module:
         """The form that the engine runs: norms folded into the weights, layers in their forms for use."""
@@ -230,11 +247,14 @@ class DeSmoothGAN(nn.Module):
         if self.residual:
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        if self.refine is not None:
+            nn.init.zeros_(self.refine.last.weight)
+            nn.init.zeros_(self.refine.last.bias)  # type: ignore[arg-type]
 
     def _norm_spectra(self) -> None:
         for module in list(self.modules()):
-            # A residual head starts at zero, which has no spectral norm.
-            if module is self.head and self.residual:
+            # What starts at zero has no spectral norm.
+            if (module is self.head and self.residual) or (self.refine is not None and module is self.refine.last):
                 continue
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                 spectral_norm(module)
@@ -294,6 +314,7 @@ def build_desmoothgan(
     attention_nodes: int | None = None,
     sft_reduction: int = 2,
     detail: float = 0.0,
+    refine: int = 0,
     init: Literal["torch", "published"] = "torch",
 ) -> nn.Module:
     """Build one row of the paper's Table 1, or an ablation of its figures, untrained.
@@ -304,7 +325,7 @@ def build_desmoothgan(
         ``ours``, ``pix2pix``, ``pix2pix-ex`` (seven halvings), ``adain`` (pooled SFT), ``spade`` (the SPADE
         generator at 3/4 of the width, fed with the picture), ``no-sft``, ``no-fa``, ``no-sft-fa``, ``no-sr``,
         ``no-cr``.
-    width, norm, residual, attention_levels, softmax_axis, attention_nodes, sft_reduction, detail, init
+    width, norm, residual, attention_levels, softmax_axis, attention_nodes, sft_reduction, detail, refine, init
         See :class:`DeSmoothGANSettings`. Rows without attention or SFT have no use for their settings, so that one
         recipe serves all rows.
     spectral
@@ -337,6 +358,7 @@ def build_desmoothgan(
         attention_nodes=attention_nodes,
         sft_reduction=sft_reduction,
         detail=detail,
+        refine=refine,
         init=init,
         **ROWS[variant],
     )
@@ -348,12 +370,13 @@ def _facts(s: DeSmoothGANSettings) -> Facts:
     return Facts(
         multiple=2**s.downs,
         # The exact radius of the receptive field, 93 at five downs; SFT reaches 5/2 * 2^downs - 2 and adds nothing.
-        halo_px=3 * 2**s.downs - 3 + bool(s.detail),
+        halo_px=3 * 2**s.downs - 3 + bool(s.detail) + bool(s.refine),
         global_statistics=s.attention or s.modulation == "pooled",
         precisions=("bfloat16", "float32"),
         # Measured: plain 286 at width 40, 384 at 64; all others at most 93 at 4, 270 at 16, 543 at 40, 706 at 64.
         # Steps come and go before the peak: 281 with them, 325 without, at 1536 x 1536 and width 40.
-        bytes_per_px=132 + 4 * s.width if plain else 64 + 13 * s.width,
+        # A refining branch of 24 channels takes 119 to 234 more, one of 48 as much as 505.
+        bytes_per_px=(132 + 4 * s.width if plain else 64 + 13 * s.width) + 12 * s.refine,
     )
 
 

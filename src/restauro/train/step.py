@@ -285,11 +285,17 @@ def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimi
     return kind(free, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
+#: Parts of networks that change nothing at first: weights from before them are weights to start from.
+BRANCHES = ("refine.",)
+
+
 def _start(net: nn.Module, recipe: Recipe) -> str:
     """Copy the weights that the recipe starts from; their SHA-256."""
     weights = find(str(recipe.start))
+    given = load(weights).state_dict()
+    own = {name: value for name, value in net.state_dict().items() if name.startswith(BRANCHES)}
     try:
-        net.load_state_dict(load(weights).state_dict())
+        net.load_state_dict(own | given)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         wanted = f"{recipe.model.architecture} as in [model]"
