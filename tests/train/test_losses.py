@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restauro.errors import DataError, ModelError, SettingError
-from restauro.metrics.lpips import LAYERS, LpipsSqueeze
+from restauro.metrics.lpips import LAYERS, LpipsSqueeze, unit, weighted_distance
 from restauro.metrics.psnr import psnr
 from restauro.models import find
 from restauro.nets.features import VGG19_FILE, SqueezeNet11
@@ -187,6 +187,16 @@ def test_lpips_is_the_metric_and_has_a_gradient(monkeypatch: pytest.MonkeyPatch,
     total.backward()
     step = output.detach() - 0.1 * output.grad / output.grad.norm()
     assert float(metric(step.clamp(0, 1), PAIR[1]).mean()) < wanted, "down the gradient it gets smaller"
+
+
+def test_the_distance_of_a_layer_and_its_gradient_are_those_of_the_formula():
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(2, 2, 5, 3, 4, dtype=torch.float64, generator=generator)
+    weights = torch.rand(5, dtype=torch.float64, generator=generator)
+    x.requires_grad_()
+    found = losses.WeightedDistance.apply(x, unit(y), weights)
+    torch.testing.assert_close(found, weighted_distance([x], [y], [weights]))
+    assert torch.autograd.gradcheck(lambda x: losses.WeightedDistance.apply(x, unit(y), weights), x)
 
 
 def test_without_its_weights_lpips_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -58,7 +58,7 @@ def weighted_distance(a: Sequence[Tensor], b: Sequence[Tensor], weights: Sequenc
     """
     total = a[0].new_zeros(a[0].shape[0])
     for x, y, weight in zip(a, b, weights, strict=True):
-        difference = (_unit(x) - _unit(y)).square()
+        difference = (unit(x) - unit(y)).square()
         total = total + (difference * weight.view(1, -1, 1, 1)).sum(dim=1).mean(dim=(1, 2))
     return total
 
@@ -127,5 +127,10 @@ def load_lpips_squeeze(folder: Path, *, device: torch.device | str = "cpu") -> L
     return LpipsSqueeze(load_squeezenet11(folder / SQUEEZENET11_FILE).to(device), weights)
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Features [N, C, H, W] of length one at each pixel.
+
+    >>> unit(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)).flatten()
+    tensor([0.6000, 0.8000])
+    """
     return x / (x.square().sum(dim=1, keepdim=True) + TINY).sqrt()

@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from restauro.metrics.lpips import LAYERS as LPIPS_LAYERS
-from restauro.metrics.lpips import LpipsSqueeze, load_lpips_squeeze, weighted_distance
+from restauro.metrics.lpips import TINY, LpipsSqueeze, load_lpips_squeeze, unit
 from restauro.metrics.ssim import ssim_terms
 from restauro.nets.features import (
     SQUEEZENET11_FILE,
@@ -118,9 +120,38 @@ def jittered(output: Tensor, truth: Tensor, jitter_px: int) -> tuple[Tensor, Ten
 
 def lpips_distance(metric: LpipsSqueeze, output: Tensor, truth: Tensor) -> Tensor:
     """The metric as a loss: values outside 0..1 are taken as they are, and the truth gets no gradient."""
+    output, truth = (x.contiguous(memory_format=torch.channels_last) for x in (output, truth))
     with torch.no_grad():
-        wanted = metric.network(truth, LPIPS_LAYERS)
-    return weighted_distance(metric.network(output, LPIPS_LAYERS), wanted, metric.weights).mean()
+        wanted = [unit(features) for features in metric.network(truth, LPIPS_LAYERS)]
+    found = metric.network(output, LPIPS_LAYERS)
+    rows = [WeightedDistance.apply(*row) for row in zip(found, wanted, metric.weights, strict=True)]
+    return torch.stack(rows).sum(0).mean()
+
+
+class WeightedDistance(torch.autograd.Function):
+    """Mean over pixels of sum_c w_c (x_c / |x| - u_c)^2: a layer of LPIPS against features u of unit length.
+
+    The gradient in x is 2 (q - e (e . q)) / (|x| pixels) with e = x / |x| and q_c = w_c (e_c - u_c). Written out it
+    takes half the time that it takes through the graph of the formula.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, u: Tensor, weights: Tensor) -> Tensor:
+        """Distances [N] of features x [N, C, H, W] from u of the same shape, by weights [C]."""
+        length = (x.square().sum(dim=1, keepdim=True) + TINY).sqrt()
+        e = x / length
+        difference = e - u
+        ctx.save_for_backward(e, difference, length, weights)
+        return torch.einsum("nchw,c->n", difference.square(), weights) / x[0, 0].numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient in x alone."""
+        e, difference, length, weights = ctx.saved_tensors
+        q = difference * weights.view(1, -1, 1, 1)
+        q = q - e * (q * e).sum(dim=1, keepdim=True)
+        return q * (2 * wanted.view(-1, 1, 1, 1) / (length * e[0, 0].numel())), None, None
 
 
 class VggLoss:
