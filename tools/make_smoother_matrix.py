@@ -3,12 +3,15 @@
     python tools/make_smoother_matrix.py --root FOLDER --queue > queue.sh    # trains one network for each smoother
     python tools/make_smoother_matrix.py --root FOLDER                       # scores those that lie finished in RUNS
 
+Rows of networks that do not lie there any more are kept as they stand in the page.
+
 FOLDER holds the pictures of recipes/desmooth-faces.toml and recipes/desmooth-natural.toml. Section 4.4 of DeSmoothGAN
 shows pictures of this; here are numbers. SGF and WLS are in nobody's training.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +42,7 @@ TRAINED = ("l0", "guided", "rtv", "fgs")
 TESTED = (*TRAINED, "bilateral", "domain-transform", "beautify", *UNSEEN)
 SETS = {"faces": "desmooth-faces", "photographs": "desmooth-natural"}  # and whose validation they are
 CELL_PX, FULL_DB = 48, 3.0
+ALONE = {name: f"{name} alone" for name in TRAINED}  # smoother -> row
 Matrix = Mapping[str, Mapping[str, Interval]]  # network -> smoother -> gain
 
 
@@ -51,7 +55,12 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     nets = networks(given.runs)
-    matrices = {name: matrix(truths(name, given.root, given.pictures), nets) for name in SETS}
+    before = given.out.read_text(encoding="utf-8") if given.out.exists() else ""
+    matrices = {
+        name: kept(before, name, [net for net in ALONE.values() if net not in nets])
+        | dict(matrix(truths(name, given.root, given.pictures), nets))
+        for name in SETS
+    }
     write_page(given.out, page(matrices, given.out.with_suffix(".png").name))
     drawn(matrices).save(given.out.with_suffix(".png"), optimize=True)
     return 0
@@ -84,7 +93,7 @@ def queue(root: Path, runs: Path) -> list[str]:
 def networks(runs: Path) -> dict[str, Restore]:
     """Those that are trained, and the models that ship."""
     paths = {name: runs / run_name(name) / f"{run_name(name)}.safetensors" for name in TRAINED}
-    found = {f"{name} alone": network(find(path)) for name, path in paths.items() if path.exists()}
+    found = {ALONE[name]: network(find(path)) for name, path in paths.items() if path.exists()}
     return found | {name: network(find(name)) for name in SHIPPED}
 
 
@@ -115,6 +124,19 @@ def matrix(pairs: Sequence[Pair], nets: Mapping[str, Restore]) -> Matrix:
         name: {column: mean_interval(values, generator=np.random.default_rng(0)) for column, values in row.items()}
         for name, row in gains.items()
     }
+
+
+def kept(before: str, name: str, rows: Sequence[str]) -> dict[str, Mapping[str, Interval]]:
+    """Rows of one set as the page ``before`` has them; those that it lacks are left out."""
+    _, _, part = before.partition(f"## {name.capitalize()} (")
+    count, _, part = part.partition(")")
+    found: dict[str, Mapping[str, Interval]] = {}
+    for line in part.partition("## ")[0].splitlines():
+        row, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if row in rows:
+            values = [[float(value) for value in re.findall(r"[+-][0-9.]+", cell)] for cell in cells]
+            found[row] = {column: Interval(*three, int(count)) for column, three in zip(TESTED, values, strict=True)}
+    return found
 
 
 def decibel(made: Tensor, truth: Tensor) -> float:
