@@ -56,11 +56,11 @@ def main() -> int:
     torch.set_num_threads(1)
     nets = networks(given.runs)
     before = given.out.read_text(encoding="utf-8") if given.out.exists() else ""
-    matrices = {
-        name: kept(before, name, [net for net in ALONE.values() if net not in nets])
-        | dict(matrix(truths(name, given.root, given.pictures), nets))
-        for name in SETS
-    }
+    gone = [net for net in ALONE.values() if net not in nets]
+    matrices = {}
+    for name in SETS:
+        pairs = truths(name, given.root, given.pictures)
+        matrices[name] = {**kept(before, name, gone, len(pairs)), **matrix(pairs, nets)}
     write_page(given.out, page(matrices, given.out.with_suffix(".png").name))
     drawn(matrices).save(given.out.with_suffix(".png"), optimize=True)
     return 0
@@ -126,16 +126,15 @@ def matrix(pairs: Sequence[Pair], nets: Mapping[str, Restore]) -> Matrix:
     }
 
 
-def kept(before: str, name: str, rows: Sequence[str]) -> dict[str, Mapping[str, Interval]]:
-    """Rows of one set as the page ``before`` has them; those that it lacks are left out."""
-    _, _, part = before.partition(f"## {name.capitalize()} (")
-    count, _, part = part.partition(")")
+def kept(before: str, name: str, rows: Sequence[str], count: int) -> dict[str, Mapping[str, Interval]]:
+    """Rows of one set as the page ``before`` has them; those that it lacks, or has of another count, are left out."""
+    _, _, part = before.partition(f"## {name.capitalize()} ({count})")
     found: dict[str, Mapping[str, Interval]] = {}
     for line in part.partition("## ")[0].splitlines():
         row, *cells = [cell.strip() for cell in line.strip("|").split("|")]
         if row in rows:
             values = [[float(value) for value in re.findall(r"[+-][0-9.]+", cell)] for cell in cells]
-            found[row] = {column: Interval(*three, int(count)) for column, three in zip(TESTED, values, strict=True)}
+            found[row] = {column: Interval(*three, count) for column, three in zip(TESTED, values, strict=True)}
     return found
 
 

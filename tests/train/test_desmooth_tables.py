@@ -106,9 +106,9 @@ def test_columns_are_smoothers_that_smooth_alike_each_time(matrix: ModuleType, a
 def test_rows_of_networks_that_are_gone_are_kept_from_the_page(matrix: ModuleType):
     row = {column: Interval(1.0 - place, -9.25, 2.0, 17) for place, column in enumerate(matrix.TESTED)}
     page = matrix.page({"faces": {"l0 alone": row}, "photographs": {"rtv alone": row}}, "x.png")
-    assert matrix.kept(page, "faces", ["l0 alone", "rtv alone"]) == {"l0 alone": row}
-    assert matrix.kept(page, "photographs", ["l0 alone", "rtv alone"]) == {"rtv alone": row}
-    assert matrix.kept("", "faces", ["l0 alone"]) == {}
+    assert matrix.kept(page, "faces", ["l0 alone", "rtv alone"], 17) == {"l0 alone": row}
+    assert matrix.kept(page, "photographs", ["l0 alone", "rtv alone"], 17) == {"rtv alone": row}
+    assert matrix.kept(page, "faces", ["l0 alone"], 20) == matrix.kept("", "faces", ["l0 alone"], 17) == {}
 
 
 def test_the_matrix_knows_gain_from_loss(matrix: ModuleType):

@@ -183,16 +183,26 @@ class DeSmoothGAN(nn.Module):
 
         With what is ``known`` of the whole picture at each level, x may be a tile of it.
         """
-        features = self.decode(x, known).relu()
+        seen = self.first_seen(2 * x - 1)
+        features = self.decode(x, known, seen=seen).relu()
         y: Tensor = self.head(features)
         if self.refine is not None:
-            y = y + self.refine(features, self.first_seen(2 * x - 1))
+            y = y + self.refine(features, seen)
         return x + y if self.residual else (torch.tanh(y) + 1) / 2
 
-    def decode(self, x: Tensor, known: Sequence[Level] | None = None, before_attention: int | None = None) -> Tensor:
-        """The features of the last level, or those that the attention of another level looks at."""
+    def decode(
+        self,
+        x: Tensor,
+        known: Sequence[Level] | None = None,
+        before_attention: int | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """The features of the last level, or those that the attention of another level looks at.
+
+        ``seen`` is what :meth:`first_seen` gives of x, where that is at hand.
+        """
         guide = 2 * x - 1
-        y: Tensor = self.down[0](self.first_seen(guide))
+        y: Tensor = self.down[0](self.first_seen(guide) if seen is None else seen)
         skips = []
         for down in self.down[1:]:
             skips.append(nn.functional.leaky_relu(y, 0.2))  # published in place: so the skip is the activated tensor
