@@ -19,8 +19,9 @@ from restauro.models import find
 from restauro.nets.hifacegan import HiFaceGAN, build_hifacegan
 from restauro.nets.layers.labels import instance_edges
 from restauro.restore.translate import translate
+from restauro.train.batches import batches
 from restauro.train.check import check_data
-from restauro.train.data import batches, load_pairs
+from restauro.train.data import load_pairs
 from restauro.train.loop import train
 from restauro.train.recipe import Recipe
 from restauro.train.validate import score_table, validation_sets, whole_picture

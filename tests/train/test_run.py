@@ -22,7 +22,8 @@ from restauro.cli.models import _card, _readable
 from restauro.degrade.laws import degrade_tensor
 from restauro.errors import DataError, UsageError
 from restauro.models import find, load
-from restauro.train.data import Share, batches, load_pairs, to_tensor
+from restauro.train.batches import Share, batches
+from restauro.train.data import load_pairs, to_tensor
 from restauro.train.folder import RunFolder, sample_crops
 from restauro.train.loop import Progress, Training, train
 from restauro.train.recipe import Recipe
@@ -163,7 +164,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(root: Path, tm
     The critic is one without biases before a norm: their gradient is nothing but rounding, and Adam scales it up.
     """
     code = (
-        "import os\nimport torch.distributed as dist\nfrom restauro.train.data import Share\n"
+        "import os\nimport torch.distributed as dist\nfrom restauro.train.batches import Share\n"
         "from tests.train.test_run import _three_steps\nrank = int(os.environ['RANK'])\n"
         f"dist.init_process_group('gloo', init_method={(tmp_path / 'meet').as_uri()!r}, rank=rank, world_size=2)\n"
         "train(recipe, root=root, run=run)\nstate = _three_steps(2, Share(rank, 2))\n"

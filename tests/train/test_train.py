@@ -15,6 +15,7 @@ from restauro.errors import DataError, EngineError
 from restauro.models import find, load
 from restauro.nets.layers.spectral import SpectralConv2d
 from restauro.train import data as train_data
+from restauro.train.batches import batches
 from restauro.train.loop import train
 from restauro.train.sections import DegradationSection, PictureSet
 from tests.train.small import tiny
@@ -63,8 +64,8 @@ def test_a_run_in_the_way_is_not_overwritten(root: Path, tmp_path: Path):
 def test_batch_number_alone_decides_a_batch(root: Path, tmp_path: Path):
     spec = tiny().data.train[0]
     one = train_data.load_pairs(spec, root, DegradationSection(), tmp_path / "c")
-    whole = list(train_data.batches([one], tiny()))
-    late = list(train_data.batches([one], tiny(), start=4))
+    whole = list(batches([one], tiny()))
+    late = list(batches([one], tiny(), start=4))
     assert len(whole) == 6
     for (a, b), (c, d) in zip(whole[4:], late, strict=True):
         assert torch.equal(a, c)

@@ -15,7 +15,7 @@ in one linear layer, which can draw nothing finer than a sum of patches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,28 +95,22 @@ class DeSmoothGANSettings:
     init: Literal["torch", "published"] = "torch"
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise SettingError("width", self.width, "a whole number from 1")
-        if not 2 <= self.downs <= 8:
-            raise SettingError("downs", self.downs, "2 to 8 halvings")
-        if self.norm not in ("batch", "none"):
-            raise SettingError("norm", self.norm, "batch or none")
-        if self.modulation not in ("spatial", "pooled", "none"):
-            raise SettingError("modulation", self.modulation, "spatial, pooled or none")
-        if self.attention_levels is not None and not 0 <= self.attention_levels < self.downs:
-            raise SettingError("attention_levels", self.attention_levels, f"0 to {self.downs - 1}, or None for all")
-        if self.softmax_axis not in ("key", "query"):
-            raise SettingError("softmax_axis", self.softmax_axis, "key or query")
-        if self.attention_nodes is not None and not 4 <= self.attention_nodes <= 4096:
-            raise SettingError("attention_nodes", self.attention_nodes, "4 to 4096, or None for as many as needed")
-        if not 1 <= self.sft_reduction <= 2 * self.width:
-            raise SettingError("sft_reduction", self.sft_reduction, f"1 to {2 * self.width} at width {self.width}")
-        if not 0 <= self.detail <= 1000:
-            raise SettingError("detail", self.detail, "0 (none) to 1000")
-        if not 0 <= self.refine <= 1024:
-            raise SettingError("refine", self.refine, "0 (none) to 1024 channels")
-        if self.init not in ("torch", "published"):
-            raise SettingError("init", self.init, "torch or published")
+        levels, nodes, widest = self.attention_levels, self.attention_nodes, 2 * self.width
+        for name, good, wanted in (
+            ("width", self.width >= 1, "a whole number from 1"),
+            ("downs", 2 <= self.downs <= 8, "2 to 8 halvings"),
+            ("norm", self.norm in ("batch", "none"), "batch or none"),
+            ("modulation", self.modulation in ("spatial", "pooled", "none"), "spatial, pooled or none"),
+            ("attention_levels", levels is None or 0 <= levels < self.downs, f"0 to {self.downs - 1}, or None for all"),
+            ("softmax_axis", self.softmax_axis in ("key", "query"), "key or query"),
+            ("attention_nodes", nodes is None or 4 <= nodes <= 4096, "4 to 4096, or None for as many as needed"),
+            ("sft_reduction", 1 <= self.sft_reduction <= widest, f"1 to {widest} at width {self.width}"),
+            ("detail", 0 <= self.detail <= 1000, "0 (none) to 1000"),
+            ("refine", 0 <= self.refine <= 1024, "0 (none) to 1024 channels"),
+            ("init", self.init in ("torch", "published"), "torch or published"),
+        ):
+            if not good:
+                raise SettingError(name, getattr(self, name), wanted)
 
     @property
     def attention(self) -> bool:
@@ -238,6 +232,15 @@ class DeSmoothGAN(nn.Module):
 
         return WholePicture(self, x, tile_px)
 
+    def rectified(self) -> Iterator[tuple[str, nn.Module, list[tuple[nn.Module, int]]]]:
+        """Layers with only a ReLU behind them (no norm, SFT, FA): name, layer, (next layer, its first input)."""
+        ends = [self.head] if self.refine is None else [self.head, self.refine.spread]
+        chain = [self.down[-1], *self.up] if self.settings.norm == "none" and not (self.sft or self.attention) else []
+        for level, layer in enumerate(chain):
+            following = [self.up[level]] if level < len(self.up) else ends
+            skipped = 0 if level == 0 else layer.get_parameter("weight").shape[1]  # the skip comes before
+            yield f"up.{level - 1}" if level else "bottom", layer, [(one, skipped) for one in following]
+
     def stride(self, level: int) -> int:
         """Pixels of the picture per feature of a decoder level, on a side."""
         return 1 << len(self.up) - level
@@ -254,19 +257,16 @@ class DeSmoothGAN(nn.Module):
                     nn.init.normal_(module.weight, mean, 0.02)
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
-        if self.residual:
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-        if self.refine is not None:
-            nn.init.zeros_(self.refine.last.weight)
-            nn.init.zeros_(self.refine.last.bias)  # type: ignore[arg-type]
+        for parameter in (parameter for layer in self._last() for parameter in layer.parameters()):
+            nn.init.zeros_(parameter)
+
+    def _last(self) -> list[nn.Module]:
+        """Layers that start at zero."""
+        return [self.head] * self.residual + ([] if self.refine is None else [self.refine.last])
 
     def _norm_spectra(self) -> None:
         for module in list(self.modules()):
-            # What starts at zero has no spectral norm.
-            if (module is self.head and self.residual) or (self.refine is not None and module is self.refine.last):
-                continue
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and module not in self._last():
                 spectral_norm(module)
 
 

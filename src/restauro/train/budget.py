@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from restauro.train.data import PairSet, Share, batches
+from restauro.train.batches import Share, batches
+from restauro.train.data import PairSet
 from restauro.train.parallel import first_says
 from restauro.train.recipe import Recipe
 from restauro.train.step import Training

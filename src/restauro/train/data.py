@@ -1,7 +1,6 @@
-"""Pictures for training: found, decoded, degraded once (cached by content) or for each crop, and drawn by counter.
+"""Pictures for training: found, decoded, and degraded once (cached by content) or left for each crop to degrade.
 
-A :class:`PairSet` holds 8-bit pairs in memory. Batch number i is a function of (seed, i) alone, fresh degradations
-included, so that a resumed run sees exactly the batches that an unbroken one would have seen.
+A :class:`PairSet` holds 8-bit pairs in memory; :mod:`restauro.train.batches` draws from it.
 """
 
 from __future__ import annotations
@@ -9,12 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +23,6 @@ from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
 from restauro.picture import read
 from restauro.train.labels import LabelReader, Planes
-from restauro.train.recipe import Recipe
 from restauro.train.sections import DegradationSection, LabelSection, PictureSet
 
 Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
@@ -61,7 +56,7 @@ class Pair:
 class PairSet:
     """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew.
 
-    ``turns``: crops are turned by quarters too, evenly.
+    ``turns``: crops are turned by quarters too, evenly. ``vary``: the share of crops that are varied.
     """
 
     name: str
@@ -69,6 +64,7 @@ class PairSet:
     pairs: tuple[Pair, ...]
     law: DegradationSection | None = None
     turns: bool = False
+    vary: float = 0.0
 
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
@@ -77,27 +73,6 @@ def evenly(one: PairSet, most: int | None) -> PairSet:
         return one
     places = np.unique(np.linspace(0, len(one.pairs) - 1, min(most, len(one.pairs))).round().astype(int))
     return replace(one, pairs=tuple(one.pairs[place] for place in places))
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of each batch is this process's: number ``rank`` of ``of`` equal ones."""
-
-    rank: int = 0
-    of: int = 1
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """One crop of a batch, as drawn; nothing is cut yet."""
-
-    one: PairSet
-    pair: Pair
-    top: int
-    left: int
-    flip: bool
-    quarters: int
-    seed: int
 
 
 def listed_names(spec: PictureSet, root: Path) -> list[str]:
@@ -194,12 +169,12 @@ def load_pairs(
             pairs += made if not reader.planes.beside else _behind(made, law, cache, fresh, for_training)
         given = read(_partner(inputs, spec, path, root).read_bytes()).rgb() if spec.inputs else None
         for factor in () if reader else spec.shrink:
-            truth = _to_bytes(_shrink(pixels, factor))
+            truth = to_bytes(_shrink(pixels, factor))
             if min(truth.shape[:2]) < minimum_px:
                 continue
             name = path.relative_to(root / spec.folder).as_posix() + (f"@1/{factor}" if factor > 1 else "")
             if given is not None:
-                source = _to_bytes(_shrink(given, factor))
+                source = to_bytes(_shrink(given, factor))
                 sources = [_with_planes(source, cache) if for_training and law.deconvolve else source]
             elif fresh:
                 sources = [truth]
@@ -211,7 +186,7 @@ def load_pairs(
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
     anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
-    return PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns)
+    return PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns, spec.vary if anew else 0.0)
 
 
 def digest(sets: list[PairSet]) -> str:
@@ -229,57 +204,6 @@ def label_notes(sets: list[PairSet]) -> dict[str, str]:
     return {"classes": planes.classes.to_json()} if planes else {}
 
 
-def batches(
-    sets: list[PairSet], recipe: Recipe, start: int = 0, share: Share | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (input, truth), float32 [N, C, patch, patch] in 0..1, for iterations ``start`` and after.
-
-    C is 3, but of label maps the input's is a channel per class (and one of borders).
-
-    Sets are drawn by weight, pictures of a set evenly, crops and horizontal flips evenly, quarter turns too where a
-    set asks for them. N is ``batch * accumulate``:
-    the part of process ``share.rank`` of what all processes together see in an iteration. Fresh degradations are made
-    ahead in threads.
-    """
-    make = partial(_batch, sets, recipe, share or Share())
-    iterations = range(start, recipe.iterations)
-    if any(one.law for one in sets):
-        yield from _ahead(make, iterations, workers=max(1, min(8, (os.cpu_count() or 1) // 2)))
-    else:
-        yield from map(make, iterations)
-
-
-def _ahead(
-    make: Callable[[int], tuple[Tensor, Tensor]], iterations: range, workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """``map(make, iterations)``, some of it made before it is asked for."""
-    waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for iteration in iterations:
-            waiting.append(pool.submit(make, iteration))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _batch(sets: list[PairSet], recipe: Recipe, share: Share, iteration: int) -> tuple[Tensor, Tensor]:
-    weights = np.array([one.weight for one in sets], dtype=np.float64)
-    shares = weights / weights.sum()
-    rng = np.random.Generator(np.random.Philox(key=recipe.seed, counter=[0, 0, 0, iteration]))
-    mine = recipe.batch * recipe.accumulate
-    draws = [
-        _draw(sets[int(rng.choice(len(sets), p=shares))], recipe, rng, counter_seed(recipe.seed, iteration, place))
-        for place in range(mine * share.of)  # every process draws for all, and cuts its own
-    ]
-    crops = [_cut(draw, recipe.patch_px) for draw in draws[share.rank * mine : (share.rank + 1) * mine]]
-    given = network_input(np.stack([a for a, _ in crops]), draws[0].pair.planes)
-    return given, to_tensor(np.stack([b for _, b in crops]))
-
-
 def to_tensor(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """uint8 [N, H, W, 3] to float32 [N, 3, H, W] in 0..1."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
@@ -290,40 +214,13 @@ def network_input(sources: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], plan
     return to_tensor(sources) if planes is None else planes(sources)
 
 
-def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> _Draw:
-    pair, side = one.pairs[int(rng.integers(len(one.pairs)))], recipe.patch_px
-    height, width = pair.truth.shape[:2]
-    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    flip = bool(rng.random() < 0.5)
-    return _Draw(one, pair, top, left, flip, int(rng.integers(4)) if one.turns else 0, seed)
-
-
-def _cut(draw: _Draw, side: int) -> tuple[Bytes3, Bytes3]:
-    window = (slice(draw.top, draw.top + side), slice(draw.left, draw.left + side))
-    step = -1 if draw.flip else 1
-    source = draw.pair.source[window]
-    if draw.one.law is not None:
-        source = np.concatenate([_fresh(draw, draw.one.law, side), source[..., 3:]], axis=2)
-    truth = draw.pair.truth[window]
-    return np.rot90(source[:, ::step], draw.quarters), np.rot90(truth[:, ::step], draw.quarters)
-
-
-def _fresh(draw: _Draw, law: DegradationSection, side: int) -> Bytes3:
-    """The crop, degraded together with up to ``margin_px`` around it."""
-    top, left = max(0, draw.top - law.margin_px), max(0, draw.left - law.margin_px)
-    wide = draw.pair.truth[top : draw.top + side + law.margin_px, left : draw.left + side + law.margin_px]
-    y, _ = degrade_tensor(to_tensor(wide[None]), law.law, law.settings, seed=draw.seed)
-    top, left = draw.top - top, draw.left - left
-    return _to_bytes(y[0, :, top : top + side, left : left + side].permute(1, 2, 0).numpy())
-
-
 def _labelled(
     reader: LabelReader, name: str, file_sha256: str, pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], px: int
 ) -> list[Pair]:
     made, planes = [], reader.planes
     for whole, digest, source, truth in reader.pairs(name, pixels, px):
         both = hashlib.sha256(f"{file_sha256} {digest} {planes.classes.to_json()}".encode()).hexdigest()
-        made.append(Pair(whole, both, source, _to_bytes(truth), planes))
+        made.append(Pair(whole, both, source, to_bytes(truth), planes))
     return made
 
 
@@ -352,11 +249,16 @@ def _degraded(truth: Bytes3, law: DegradationSection, cache: Path, for_training:
     for version in range(law.versions if for_training else 1):
 
         def made(seed: int = counter_seed(first, version) if version else first) -> Bytes3:
-            y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings, seed=seed)
-            return _to_bytes(y[0].permute(1, 2, 0).numpy())
+            return degraded(truth, law, seed)
 
         source = _kept(cache / law.law, key + [version] * bool(version), truth, made)
         yield _with_planes(source, cache) if for_training and law.deconvolve else source
+
+
+def degraded(truth: Bytes3, law: DegradationSection, seed: int) -> Bytes3:
+    """What the law makes of a picture."""
+    y, _ = degrade_tensor(to_tensor(truth[None]), law.law, law.settings, seed=seed)
+    return to_bytes(y[0].permute(1, 2, 0).numpy())
 
 
 def _with_planes(source: Bytes3, cache: Path) -> Bytes3:
@@ -364,7 +266,7 @@ def _with_planes(source: Bytes3, cache: Path) -> Bytes3:
 
     def made() -> Bytes3:
         pixels = source.astype(np.float32) / np.float32(255)
-        return _to_bytes(Deconvolution(pixels).planes(pixels))
+        return to_bytes(Deconvolution(pixels).planes(pixels))
 
     key: list[object] = ["deconvolution", REVISION, source.shape]
     return np.concatenate([source, _kept(cache / "deconvolution", key, source, made)], axis=2)
@@ -387,7 +289,8 @@ def _kept(folder: Path, key: list[object], pixels: Bytes3, make: Callable[[], By
     return made
 
 
-def _to_bytes(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Bytes3:
+def to_bytes(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Bytes3:
+    """Pixels in 0..1 as levels, rounded and clipped."""
     result: Bytes3 = np.ascontiguousarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
     return result
 

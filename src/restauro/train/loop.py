@@ -11,19 +11,24 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import torch
 
 from restauro.errors import DataError
 from restauro.train import checkpoint
+from restauro.train.batches import batches
 from restauro.train.budget import resolved
 from restauro.train.check import check_data
-from restauro.train.data import PairSet, batches, digest, label_notes, load_pairs
+from restauro.train.data import PairSet, digest, label_notes, load_pairs
 from restauro.train.folder import LOG_EVERY, RunFolder, sample_crops, tensorboard_writer
 from restauro.train.parallel import agreed, first_goes_first, own_share
 from restauro.train.recipe import Recipe
 from restauro.train.step import Training
 from restauro.train.validate import score_rows, score_shipped
 
+REVIVE_BATCHES = 8  # what dead units are found by
 Told = Callable[[str, int, int], None]
 
 
@@ -106,6 +111,8 @@ def train(
     data_digest = digest(sets)
     if saved is not None:
         state.restore(saved, data_digest)
+    elif recipe.revive:  # by the first crops of all processes
+        state.revive(torch.cat([given for given, _ in islice(batches(sets, recipe), REVIVE_BATCHES)]))
     folder = RunFolder(run, state.iteration, sample_crops(held), writer) if share.rank == 0 else None
     if folder:
         folder.begin(state.iteration, state.facts())

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from restauro.train.data import Share
+from restauro.train.batches import Share
 
 Net = TypeVar("Net", bound=nn.Module)
 

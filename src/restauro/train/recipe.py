@@ -38,11 +38,14 @@ class Recipe(Section):
 
     An iteration sees ``batch`` crops in each of ``accumulate`` rounds in each process, and makes one step of them.
     ``minutes`` is a budget instead of ``iterations``: how many fit into it is measured before the first one, and the
-    finished recipe names that number. ``precision`` of convolutions: "auto" is bfloat16 where the processor computes
+    finished recipe names that number. ``revive`` wakes the dead units of the network that training starts from
+    (:mod:`restauro.train.revive`). ``precision`` of convolutions: "auto" is bfloat16 where the processor computes
     with it, and float32 elsewhere; losses, norm statistics and the master weights are float32 always.
     """
 
-    later = frozenset({"accumulate", "sample_minutes", "start", "critic", "adversarial", "minutes", "labels", "adapt"})
+    later = frozenset(
+        {"accumulate", "sample_minutes", "start", "critic", "adversarial", "minutes", "labels", "adapt", "revive"}
+    )
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     verb: Literal["smooth", "desmooth", "deblur", "renovate", "translate"]
@@ -63,6 +66,7 @@ class Recipe(Section):
     accumulate: PositiveInt = 1
     sample_minutes: PositiveFloat = 10.0
     start: str | None = None
+    revive: bool = False
     critic: CriticSection | None = None
     adversarial: AdversarialSection | None = None
     minutes: PositiveFloat | None = None
@@ -71,6 +75,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Recipe:
+        plain = self.model.architecture == "desmoothgan" and self.model.options.get("norm") == "none"
+        if self.revive and (self.start is None or self.adapt is not None or not plain):
+            raise ValueError("'revive' for a start, without [adapt], of desmoothgan without norm; remove the key")
         if self.adapt is not None and self.start is None:
             raise ValueError("start, the network that [adapt] changes; add the key start")
         if self.degradation.deconvolve != (self.model.architecture in SEES_DECONVOLUTIONS):
@@ -89,6 +96,9 @@ class Recipe(Section):
                     "a critic without batch norm for wgan-gp, whose penalty is of single pictures: "
                     "critic.architecture = 'deblurgan', 'pix2pixhd' or 'spade'"
                 )
+        for one in self.data.train:
+            if one.vary and (not self.degradation.fresh or one.inputs or one.labels):
+                raise ValueError("'vary' for pictures alone and degradation.fresh = true; remove the key")
         self._labels_fit()
         return self
 

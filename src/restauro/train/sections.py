@@ -53,8 +53,11 @@ class PictureSet(Section):
     relative to ``folder``; without it every file of the folder (recursively) counts. ``only`` keeps names that
     match any of its globs. ``shrink`` says by which whole factors pictures are reduced (1 = as they are; several
     factors give several versions). ``weight`` is this set's share of the training batches. ``turns``: crops are
-    turned by quarters too, for what has no up and down. ``inputs`` makes it a paired set: the folder that holds the
-    input of each picture under the same name, whatever the suffix; the degradation of the recipe is then not used.
+    turned by quarters too, for what has no up and down. ``vary``: the share of crops that are cut out of a picture
+    turned, resized and recoloured at random (:mod:`restauro.train.vary`), under a law that degrades anew.
+
+    ``inputs`` makes it a paired set: the folder that holds the input of each picture under the same name, whatever
+    the suffix; the degradation of the recipe is then not used.
 
     ``labels`` makes it a set of label maps (ids or palette, PNG) and pictures: a folder like ``inputs``, or a pattern,
     ``"gtFine/train/{}_gtFine_labelIds.png"``, where ``{}`` stands for what the names have in common; ``names`` says
@@ -63,7 +66,7 @@ class PictureSet(Section):
     the suffix out.
     """
 
-    later = frozenset({"inputs", "labels", "instances", "names", "expected", "turns"})
+    later = frozenset({"inputs", "labels", "instances", "names", "expected", "turns", "vary"})
 
     name: str
     folder: str
@@ -72,6 +75,7 @@ class PictureSet(Section):
     shrink: tuple[PositiveInt, ...] = (1,)
     weight: PositiveFloat = 1.0
     turns: bool = False
+    vary: Annotated[float, Field(ge=0, le=1)] = 0.0
     inputs: str | None = None
     labels: str | None = None
     instances: str | None = None

@@ -22,9 +22,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError, EngineError, ModelError
 from restauro.models import build, facts_of, find, load, save_weights
+from restauro.nets.desmoothgan import DeSmoothGAN
 from restauro.nets.layers.spectral import find_spectra
 from restauro.train.adversarial import Critic, CriticLoss, feature_matching, generator_objective, logits
-from restauro.train.data import Share
+from restauro.train.batches import Share
 from restauro.train.labels import condition_channels
 from restauro.train.losses import Losses
 from restauro.train.low_rank import free_low_rank, merged_state
@@ -32,6 +33,7 @@ from restauro.train.muon import Muon
 from restauro.train.parallel import only_last, own_device, shared
 from restauro.train.precision import Precision, choose_precision
 from restauro.train.recipe import Recipe
+from restauro.train.revive import revive
 from restauro.train.sections import OptimiserSection
 from restauro.train.validate import ScoreRow, whole_picture
 
@@ -70,6 +72,13 @@ class Training:
             self.critic_loss = shared(CriticLoss(self.critic, recipe.adversarial), self.device)
         self.iteration = 0
         self.notes: dict[str, str] = {}  # what else travels with the weights
+
+    def revive(self, pictures: Tensor) -> None:
+        """Wake the dead units of the network that training starts from; the weights' notes say how many."""
+        assert isinstance(self.net, DeSmoothGAN)
+        found = revive(self.net, pictures.to(self.device), torch.Generator().manual_seed(self.recipe.seed))
+        self.average.module.load_state_dict(self.net.state_dict())
+        self.notes["revived"] = ", ".join(f"{dead} of {units} in {name}" for name, (dead, units) in found.items())
 
     def _compute_in(self, precision: Precision) -> None:
         self.precision = precision
@@ -232,6 +241,7 @@ class Training:
             "iteration": self.iteration,
             "start_sha256": self.start_sha256,
             "precision": self.precision.name,
+            "notes": self.notes,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -248,6 +258,7 @@ class Training:
             )
         if state["data_sha256"] != data_digest:
             raise DataError(f"the checkpoint of {self.recipe.name!r} saw other pictures; use another run folder")
+        self.notes |= state.get("notes", {})
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
