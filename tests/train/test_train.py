@@ -18,6 +18,7 @@ from restauro.train import data as train_data
 from restauro.train.batches import batches
 from restauro.train.loop import train
 from restauro.train.sections import DegradationSection, PictureSet
+from restauro.train.step import Training
 from tests.train.small import tiny
 
 
@@ -141,3 +142,23 @@ def test_averaged_weights_have_their_own_spectral_norm(root: Path, tmp_path: Pat
 
 def is_normed(module: torch.nn.Module) -> bool:
     return isinstance(module, SpectralConv2d) or parametrize.is_parametrized(module)
+
+
+def test_wide_layers_learn_slower_by_what_they_sum():
+    options = {"width": 4, "norm": "none", "residual": True}
+    model = {"architecture": "desmoothgan", "options": options}
+    state = Training(tiny(optimiser={"fan_in": 64, "lr": 1e-3, "warmup": 0}, model=model))
+    before = {name: value.clone() for name, value in state.net.state_dict().items()}
+    state.net.head.weight.data.normal_()  # so that all layers get a gradient
+    generator = torch.Generator().manual_seed(0)
+    state.step(torch.rand(2, 3, 32, 32, generator=generator), torch.rand(2, 3, 32, 32, generator=generator))
+    moved = {name: float((value - before[name]).abs().max()) for name, value in state.net.state_dict().items()}
+    # AdamW's first step is the rate itself. 4 x 4 taps of 3, 4 and 16 channels; a quarter of them of 32 and of 8 + 8
+    for name, share in {"down.0": 1, "down.1": 1, "down.3": 1 / 4, "up.0": 1 / 2, "up.3": 1}.items():
+        assert moved[f"{name}.weight"] == pytest.approx(1e-3 * share, rel=0.02)
+        assert moved[f"{name}.bias"] == pytest.approx(1e-3, rel=0.02), "biases sum nothing"
+
+
+def test_fan_in_is_for_adamw():
+    with pytest.raises(ValueError, match="fan_in with adamw"):
+        tiny(optimiser={"name": "muon", "fan_in": 64})

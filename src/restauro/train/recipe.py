@@ -85,6 +85,10 @@ class Recipe(Section):
                 f"degradation.deconvolve with {' or '.join(SEES_DECONVOLUTIONS)}, and with no other architecture; "
                 "set or remove the key"
             )
+        if self.optimiser.fan_in is not None and self.optimiser.name == "muon":
+            raise ValueError(
+                "optimiser.fan_in with adamw; muon's steps are of whole matrices; remove one of the two keys"
+            )
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):

@@ -196,10 +196,12 @@ class OptimiserSection(Section):
     """Linear warm-up and a cosine to zero; gradients are clipped to ``clip`` by norm.
 
     ``name``: "adamw", or "muon" (:mod:`restauro.train.muon`), which gets further in few iterations; its ``lr`` is
-    larger, 0.005 to 0.02.
+    larger, 0.005 to 0.02. ``fan_in``: the weights of a layer whose outputs sum more inputs than this learn slower by
+    as much. A step of AdamW moves every weight alike, so that the sums of a wide layer move by far more than those of
+    a narrow one; without norm, whole layers of ReLUs can be switched off so.
     """
 
-    later = frozenset({"name"})
+    later = frozenset({"name", "fan_in"})
 
     name: Literal["adamw", "muon"] = "adamw"
     lr: PositiveFloat = 5e-4
@@ -207,6 +209,13 @@ class OptimiserSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[int, Field(ge=0)] = 100
     clip: PositiveFloat = 1.0
+    fan_in: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_by_one(self) -> OptimiserSection:
+        if self.fan_in is not None and self.name == "muon":
+            raise ValueError("fan_in with adamw (muon's steps are of whole matrices); remove one of the two keys")
+        return self
 
 
 class CriticSection(Section):

@@ -171,7 +171,7 @@ class Training:
 
     def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, settings: OptimiserSection) -> None:
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.iteration, self.recipe.iterations)
+            group["lr"] = learning_rate(settings, self.iteration, self.recipe.iterations) * group.get("slowed", 1.0)
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), settings.clip))
         if not math.isfinite(norm):
             whose = "critic.optimiser" if net is self.critic else "optimiser"
@@ -292,8 +292,27 @@ def _placed(net: Net, device: torch.device) -> Net:
 
 def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimizer:
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    kind = Muon if settings.name == "muon" else torch.optim.AdamW
-    return kind(free, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    if settings.name == "muon":
+        return Muon(free, settings.lr, settings.betas, settings.weight_decay)
+    slowed = {} if settings.fan_in is None else _slowed(net, settings.fan_in)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in free:
+        groups.setdefault(slowed.get(parameter, 1.0), []).append(parameter)
+    rated = [{"params": some, "slowed": by} for by, some in groups.items()]
+    return torch.optim.AdamW(rated, settings.lr, settings.betas, weight_decay=settings.weight_decay)
+
+
+def _slowed(net: nn.Module, fan_in: int) -> dict[nn.Parameter, float]:
+    """The share of the learning rate that weights have whose outputs sum more inputs than ``fan_in``."""
+    shares = {}
+    for layer in net.modules():
+        weight = layer._parameters.get("weight")
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and weight is not None:
+            inputs = weight[:, 0].numel() if isinstance(layer, nn.ConvTranspose2d) else weight[0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):
+                inputs //= math.prod(layer.stride)  # an output meets so many taps of the kernel
+            shares[weight] = min(1.0, fan_in / inputs)
+    return shares
 
 
 #: Parts of networks that change nothing at first: weights from before them are weights to start from.
