@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from restauro.models import find, save_weights
+from restauro.models import find, load, save_weights
 from restauro.nets.desmoothgan import DeSmoothGAN, DeSmoothGANSettings
 from restauro.train import checkpoint
 from restauro.train.loop import train
-from restauro.train.revive import revive
+from restauro.train.revive import count_dead, revive
 from restauro.train.step import Training
 from tests.train.small import make_pictures, tiny
+from tools import count_dead_units
 
 OPTIONS = {"width": 4, "norm": "none", "residual": True}
 PICTURES = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(2))
@@ -41,11 +42,11 @@ DEAD = {"bottom": [0, 3, 7], "up.0": [1], "up.1": [0, 2]}
 def test_the_network_does_what_it_did_and_its_dead_units_learn(refine: int):
     net = _net(refine, DEAD)
     before = net(PICTURES)
+    dead = count_dead(net, PICTURES)
     found = revive(net, PICTURES, torch.Generator().manual_seed(0))
-    assert found == {"bottom": (3, 16), "up.0": (1, 8), "up.1": (2, 4)}
+    assert dead == found == {"bottom": (3, 16), "up.0": (1, 8), "up.1": (2, 4)}
     torch.testing.assert_close(net(PICTURES), before, atol=1e-5, rtol=0)
-    again = revive(net, PICTURES, torch.Generator())
-    assert not any(dead for dead, _ in again.values()), "they are awake"
+    assert not any(dead for dead, _ in count_dead(net, PICTURES).values()), "they are awake"
     net(PICTURES).square().sum().backward()
     bottom = net.up[0].weight.grad
     assert bottom is not None
@@ -113,3 +114,21 @@ def test_revive_wants_a_start_that_it_is_for():
         with pytest.raises(ValueError, match="'revive' for a start"):
             tiny(revive=True, **changes)
     assert Training(tiny()).notes == {}
+
+
+def test_the_tool_counts_on_the_crops_that_a_run_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    root = make_pictures(tmp_path)
+    net = DeSmoothGAN(DeSmoothGANSettings(4, 5, "none", residual=True))
+    with torch.no_grad():
+        net.down[-1].bias.fill_(99)
+        net.down[-1].bias[:5] = -99
+    save_weights(net, tmp_path / "five.safetensors", "desmoothgan", OPTIONS, {})
+    monkeypatch.setattr(count_dead_units, "read_recipe", lambda path: tiny())
+    monkeypatch.setattr(count_dead_units, "load", lambda name: load(tmp_path / f"{name}.safetensors"))
+    monkeypatch.setattr("sys.argv", ["count_dead_units.py", "five", "--root", str(root)])
+    count_dead_units.main()
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert head == "| | bottom | up.0 | up.1 | up.2 | up.3 |"
+    assert row.startswith("| `five` | 5 of 32 | ")

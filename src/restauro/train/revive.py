@@ -49,7 +49,7 @@ def revive(net: DeSmoothGAN, pictures: Tensor, generator: torch.Generator) -> di
     for name, layer, following in net.rectified():
         assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
         given, made = _through(net, layer, pictures)
-        dead = ((made > 0).float().mean((0, 2, 3)) < AWAKE).nonzero()[:, 0]
+        dead = _dead(made)
         found[name] = (len(dead), made.shape[1])
         if not len(dead):
             continue
@@ -68,6 +68,18 @@ def revive(net: DeSmoothGAN, pictures: Tensor, generator: torch.Generator) -> di
             inputs = after.weight if isinstance(after, nn.ConvTranspose2d) else after.weight.transpose(0, 1)  # type: ignore[operator]
             inputs[first + dead] = 0
     return found
+
+
+@torch.no_grad()
+def count_dead(net: DeSmoothGAN, pictures: Tensor) -> dict[str, tuple[int, int]]:
+    """Of each layer how many of its units are dead on pictures [N, 3, H, W], 0..1, and how many it has."""
+    made = {name: _through(net, layer, pictures)[1] for name, layer, _ in net.rectified()}
+    return {name: (len(_dead(one)), one.shape[1]) for name, one in made.items()}
+
+
+def _dead(made: Tensor) -> Tensor:
+    """Indices of the units of a layer's output [N, C, H, W] that a ReLU lets nothing through of."""
+    return ((made > 0).float().mean((0, 2, 3)) < AWAKE).nonzero()[:, 0]
 
 
 def _through(net: nn.Module, layer: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
