@@ -9,16 +9,12 @@ on any of the first crops that its recipe draws, the same that ``revive`` looks 
 from __future__ import annotations
 
 import argparse
-from itertools import islice
 from pathlib import Path
-
-import torch
 
 from restauro.models import load
 from restauro.nets.desmoothgan import DeSmoothGAN
-from restauro.train.batches import batches
 from restauro.train.data import load_pairs
-from restauro.train.loop import REVIVE_BATCHES, cache_folder
+from restauro.train.loop import cache_folder, first_crops
 from restauro.train.recipe import read_recipe
 from restauro.train.revive import count_dead
 
@@ -56,7 +52,7 @@ def _counts(model: str, root: Path) -> dict[str, tuple[int, int]]:
     ]
     net = load(model)
     assert isinstance(net, DeSmoothGAN)
-    return count_dead(net, torch.cat([given for given, _ in islice(batches(sets, recipe), REVIVE_BATCHES)]))
+    return count_dead(net, first_crops(sets, recipe))
 
 
 if __name__ == "__main__":

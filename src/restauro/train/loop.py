@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from restauro.errors import DataError
 from restauro.train import checkpoint
@@ -106,13 +107,12 @@ def train(
         sets, held = _data(recipe, root, on_data)
     saved = checkpoint.load(kept) if kept.exists() else None
     recipe = resolved(recipe, saved, sets, share)
-    state = Training(recipe, share, fresh=saved is None)
+    wake = first_crops(sets, recipe) if recipe.revive and saved is None else None
+    state = Training(recipe, share, fresh=saved is None, wake=wake)
     state.notes |= label_notes(sets)
     data_digest = digest(sets)
     if saved is not None:
         state.restore(saved, data_digest)
-    elif recipe.revive:  # by the first crops of all processes
-        state.revive(torch.cat([given for given, _ in islice(batches(sets, recipe), REVIVE_BATCHES)]))
     folder = RunFolder(run, state.iteration, sample_crops(held), writer) if share.rank == 0 else None
     if folder:
         folder.begin(state.iteration, state.facts())
@@ -156,6 +156,11 @@ def _data(recipe: Recipe, root: Path, on_data: Told | None) -> tuple[list[PairSe
         load_pairs(spec, root, law, cache, labels=recipe.labels, progress=on_data) for spec in recipe.data.validation
     ]
     return train_sets, held
+
+
+def first_crops(sets: list[PairSet], recipe: Recipe) -> Tensor:
+    """Inputs [N, 3, H, W] of the first batches, by which dead units are found; the same in every process."""
+    return torch.cat([given for given, _ in islice(batches(sets, recipe), REVIVE_BATCHES)])
 
 
 def _iterate(

@@ -3,7 +3,8 @@
 A unit behind a ReLU that no picture lifts above zero gets no gradient: it stays as it is for good, and so do its
 weights. Networks without norm can lose most of a layer so, early and without a sign in the loss. A dead unit gives
 nothing to the next layer, so it may get new weights in, and weights out that start at zero: the network does what it
-did, and has the unit again to learn with (after Sokar et al. 2023, *The dormant neuron phenomenon*).
+did (but where a unit was awake at one place in 10,000) and has the unit again to learn with (after Sokar et al. 2023,
+*The dormant neuron phenomenon*).
 """
 
 from __future__ import annotations

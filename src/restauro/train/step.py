@@ -51,16 +51,23 @@ class Training:
         This process's part of each batch.
     fresh
         False where :meth:`restore` follows, so that weights to start from are not looked for.
+    wake
+        Crops [N, 3, H, W] that decide which units of those weights are dead, and are revived; None for none.
     """
 
-    def __init__(self, recipe: Recipe, share: Share | None = None, *, fresh: bool = True) -> None:
+    def __init__(
+        self, recipe: Recipe, share: Share | None = None, *, fresh: bool = True, wake: Tensor | None = None
+    ) -> None:
         self.recipe, self.share = recipe, share or Share()
+        self.notes: dict[str, str] = {}  # what else travels with the weights
         torch.manual_seed(recipe.seed)
         self.device = own_device()
         self.net = _placed(build(recipe.model.architecture, **recipe.model.options), self.device)
         self.start_sha256 = _start(self.net, recipe) if fresh and recipe.start else ""
         if recipe.adapt:
             free_low_rank(self.net, recipe.adapt.rank)
+        if wake is not None:
+            self._wake(wake)
         self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self.optimiser = _optimiser(self.net, recipe.optimiser)
         self._compute_in(choose_precision(recipe.precision, self.device))
@@ -71,13 +78,10 @@ class Training:
             self.critic_optimiser = _optimiser(self.critic, recipe.critic.optimiser)
             self.critic_loss = shared(CriticLoss(self.critic, recipe.adversarial), self.device)
         self.iteration = 0
-        self.notes: dict[str, str] = {}  # what else travels with the weights
 
-    def revive(self, pictures: Tensor) -> None:
-        """Wake the dead units of the network that training starts from; the weights' notes say how many."""
+    def _wake(self, crops: Tensor) -> None:
         assert isinstance(self.net, DeSmoothGAN)
-        found = revive(self.net, pictures.to(self.device), torch.Generator().manual_seed(self.recipe.seed))
-        self.average.module.load_state_dict(self.net.state_dict())
+        found = revive(self.net, crops.to(self.device), torch.Generator().manual_seed(self.recipe.seed))
         self.notes["revived"] = ", ".join(f"{dead} of {units} in {name}" for name, (dead, units) in found.items())
 
     def _compute_in(self, precision: Precision) -> None:
