@@ -85,7 +85,7 @@ MODELS: dict[str, ModelSpec] = {
             "desmooth",
             "gives faces and photographs that somebody smoothed detail that looks real (realism)",
             "DeSmoothGAN, row pix2pix",
-            bfloat16_db=74.0,
+            bfloat16_db=72.0,
         ),
         ModelSpec(
             "desmooth-l0",
