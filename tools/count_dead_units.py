@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/count_dead_units.py --root FOLDER [MODEL ...]
 
-FOLDER is what the picture sets of the recipes are relative to. A unit counts as dead if its ReLU lets nothing through
-on any of the first crops that its recipe draws, the same that ``revive`` looks at.
+FOLDER is what the picture sets of the recipes are relative to. A unit counts as dead if its ReLU lets something
+through at fewer than one place in 10,000 of the first crops that the recipe draws, which ``revive`` looks at too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from restauro.models import load
 from restauro.nets.desmoothgan import DeSmoothGAN
+from restauro.train.batches import first_inputs
 from restauro.train.data import load_pairs
-from restauro.train.loop import cache_folder, first_crops
+from restauro.train.loop import cache_folder
 from restauro.train.recipe import read_recipe
 from restauro.train.revive import count_dead
 
@@ -52,7 +53,7 @@ def _counts(model: str, root: Path) -> dict[str, tuple[int, int]]:
     ]
     net = load(model)
     assert isinstance(net, DeSmoothGAN)
-    return count_dead(net, first_crops(sets, recipe))
+    return count_dead(net, first_inputs(sets, recipe))
 
 
 if __name__ == "__main__":

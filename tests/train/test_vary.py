@@ -126,3 +126,10 @@ def test_vary_is_for_pictures_that_are_degraded_anew(recipe: dict[str, object]):
     train = [{**data["train"][0], "vary": 0.5, **({"inputs": "pictures"} if "inputs" in recipe else {})}]
     with pytest.raises(ValueError, match="'vary' for pictures alone"):
         tiny(data={**data, "train": train}, degradation=recipe.get("degradation", FRESH))
+
+
+def test_vary_is_not_for_validation():
+    data = TINY["data"]
+    assert isinstance(data, dict)
+    with pytest.raises(ValueError, match="'vary' in training sets only"):
+        tiny(data={**data, "validation": [{**data["validation"][0], "vary": 0.5}]}, degradation=FRESH)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from restauro.degrade.steps import counter_seed
@@ -21,6 +23,8 @@ from restauro.train.data import Bytes3, Pair, PairSet, degraded, network_input, 
 from restauro.train.recipe import Recipe
 from restauro.train.sections import DegradationSection
 from restauro.train.vary import varied
+
+FIRST = 8  # batches that dead units are found by
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def batches(
         yield from _ahead(make, iterations, workers=max(1, min(8, (os.cpu_count() or 1) // 2)))
     else:
         yield from map(make, iterations)
+
+
+def first_inputs(sets: list[PairSet], recipe: Recipe) -> Tensor:
+    """Inputs [N, C, patch, patch] of the first :data:`FIRST` batches, the same in every process."""
+    return torch.cat([given for given, _ in islice(batches(sets, recipe), FIRST)])
 
 
 def _ahead(

@@ -11,15 +11,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from restauro.errors import DataError
 from restauro.train import checkpoint
-from restauro.train.batches import batches
+from restauro.train.batches import batches, first_inputs
 from restauro.train.budget import resolved
 from restauro.train.check import check_data
 from restauro.train.data import PairSet, digest, label_notes, load_pairs
@@ -29,7 +25,6 @@ from restauro.train.recipe import Recipe
 from restauro.train.step import Training
 from restauro.train.validate import score_rows, score_shipped
 
-REVIVE_BATCHES = 8  # what dead units are found by
 Told = Callable[[str, int, int], None]
 
 
@@ -107,7 +102,7 @@ def train(
         sets, held = _data(recipe, root, on_data)
     saved = checkpoint.load(kept) if kept.exists() else None
     recipe = resolved(recipe, saved, sets, share)
-    wake = first_crops(sets, recipe) if recipe.revive and saved is None else None
+    wake = first_inputs(sets, recipe) if recipe.revive and saved is None else None
     state = Training(recipe, share, fresh=saved is None, wake=wake)
     state.notes |= label_notes(sets)
     data_digest = digest(sets)
@@ -156,11 +151,6 @@ def _data(recipe: Recipe, root: Path, on_data: Told | None) -> tuple[list[PairSe
         load_pairs(spec, root, law, cache, labels=recipe.labels, progress=on_data) for spec in recipe.data.validation
     ]
     return train_sets, held
-
-
-def first_crops(sets: list[PairSet], recipe: Recipe) -> Tensor:
-    """Inputs [N, 3, H, W] of the first batches, by which dead units are found; the same in every process."""
-    return torch.cat([given for given, _ in islice(batches(sets, recipe), REVIVE_BATCHES)])
 
 
 def _iterate(

@@ -85,10 +85,6 @@ class Recipe(Section):
                 f"degradation.deconvolve with {' or '.join(SEES_DECONVOLUTIONS)}, and with no other architecture; "
                 "set or remove the key"
             )
-        if self.optimiser.fan_in is not None and self.optimiser.name == "muon":
-            raise ValueError(
-                "optimiser.fan_in with adamw; muon's steps are of whole matrices; remove one of the two keys"
-            )
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):
@@ -100,9 +96,12 @@ class Recipe(Section):
                     "a critic without batch norm for wgan-gp, whose penalty is of single pictures: "
                     "critic.architecture = 'deblurgan', 'pix2pixhd' or 'spade'"
                 )
-        for one in self.data.train:
-            if one.vary and (not self.degradation.fresh or one.inputs or one.labels):
-                raise ValueError("'vary' for pictures alone and degradation.fresh = true; remove the key")
+        if any(
+            one.vary and not (self.degradation.fresh and not one.inputs and not one.labels) for one in self.data.train
+        ):
+            raise ValueError("'vary' for pictures alone and degradation.fresh = true; remove the key")
+        if any(one.vary for one in self.data.validation):
+            raise ValueError("'vary' in training sets only; remove the key")
         self._labels_fit()
         return self
 

@@ -312,9 +312,9 @@ def _slowed(net: nn.Module, fan_in: int) -> dict[nn.Parameter, float]:
     for layer in net.modules():
         weight = layer._parameters.get("weight")
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and weight is not None:
-            inputs = weight[:, 0].numel() if isinstance(layer, nn.ConvTranspose2d) else weight[0].numel()
-            if isinstance(layer, nn.ConvTranspose2d):
-                inputs //= math.prod(layer.stride)  # an output meets so many taps of the kernel
+            inputs = weight[0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):  # [inputs, outputs, kernel]; an output meets some of its taps
+                inputs = weight[:, 0].numel() // (layer.groups * math.prod(layer.stride))
             shares[weight] = min(1.0, fan_in / inputs)
     return shares
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from restauro.train.data import Bytes3
+
 ANGLE_DEGREES = 15.0  # turned by up to so much either way
 SCALE = 1.2  # enlarged or reduced by up to so much
 SHIFT = 0.08  # of the crop's side, where the crop is as large as the picture
 GAMMA = 1.3  # darkened or lightened by up to this exponent
 GAIN = 1.15  # colour channels, each by up to so much
-
-Bytes3 = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # [H, W, 3]
 
 
 def varied(picture: Bytes3, side: int, seed: int) -> Bytes3:
