@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from restauro.errors import SettingError
-from restauro.nets.residual_unet import ResidualUNet, build_residual_unet
+from restauro.nets.residual_unet import GROWTH, ResidualUNet, build_residual_unet
 from tests.nets.costs import gflop, on_meta, parameters, reach_px, shake
 
 
@@ -22,10 +24,25 @@ def test_parameters_and_cost():
     assert gflop(lambda: net(x)) == pytest.approx(2 * convolutions / 1e9, rel=1e-9)
 
 
-@pytest.mark.parametrize(("width", "blocks"), [(2, 1), (2, 2)])
-def test_halo_is_the_exact_receptive_field(width: int, blocks: int):
+def test_folded_by_four_it_costs_a_third_less():
+    net, x = on_meta(partial(build_residual_unet, 112, 2, fold=4, growth="1 1.5 2.5"), 256, 256)
+    convolutions = (
+        64**2 * (2 * 48 * 112 * 9 + 8 * 112 * 112 * 9)  # a quarter of the size: stem, head, four blocks
+        + 32**2 * (4 * 112 * 168 + 8 * 168 * 168 * 9 + 4 * 112 * 168)
+        + 16**2 * (4 * 168 * 280 + 4 * 280 * 280 * 9 + 4 * 168 * 280)
+    )
+    assert gflop(lambda: net(x)) == pytest.approx(2 * convolutions / 1e9, rel=1e-9)
+    whole, _ = on_meta(build_residual_unet, 256, 256)
+    assert gflop(lambda: net(x)) / gflop(lambda: whole(x)) == pytest.approx(0.67, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("width", "blocks", "fold", "growth"),
+    [(2, 1, 2, GROWTH), (2, 2, 2, GROWTH), (2, 1, 4, "1 1.5 2.5"), (2, 1, 1, "1 1"), (2, 1, 8, "1 2")],
+)
+def test_halo_is_the_exact_receptive_field(width: int, blocks: int, fold: int, growth: str):
     torch.manual_seed(0)
-    net = ResidualUNet(width, blocks).double()
+    net = ResidualUNet(width, blocks, fold, growth).double()
     for p in net.parameters():  # positive: nothing cancels
         p.data = (torch.rand_like(p) + 0.5) / p[0].numel()
     halo, multiple = net.facts.halo_px, net.facts.multiple
@@ -58,3 +75,8 @@ def test_refuses_impossible_sizes():
         ResidualUNet(1)
     with pytest.raises(SettingError, match="blocks: found 0"):
         ResidualUNet(8, 0)
+    with pytest.raises(SettingError, match="fold: found 3"):
+        ResidualUNet(8, 1, 3)
+    for growth in ("1", "1 two", "1 0", ""):
+        with pytest.raises(SettingError, match="growth: found"):
+            ResidualUNet(8, 1, 2, growth)
