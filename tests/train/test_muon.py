@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restauro.train.muon import REST, Muon, is_matrix, orthogonal
+from restauro.train.muon import REST, ROUNDS, Muon, is_matrix, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 200), (300, 24)])
@@ -20,6 +20,17 @@ def test_direction_is_about_that_of_the_svd(shape: tuple[int, int]) -> None:
     assert made.dtype == torch.float32
     assert float(torch.cosine_similarity(made.flatten(), (u @ v).flatten(), dim=0)) > 0.95
     assert orthogonal(torch.zeros(16, 16)).abs().max() == 0
+
+
+def test_singular_values_follow_the_quintic_down_to_the_smallest() -> None:
+    torch.manual_seed(0)
+    u, v = (torch.linalg.qr(torch.randn(size, 64, dtype=torch.float64)).Q for size in (64, 640))
+    values = torch.logspace(0, -9, 64, dtype=torch.float64)
+    wanted = values / values.norm()
+    for _ in range(ROUNDS):
+        wanted = 3.4445 * wanted - 4.7750 * wanted**3 + 2.0315 * wanted**5
+    made = orthogonal((u * values @ v.T).float()).double()
+    assert float((made - u * wanted @ v.T).norm() / wanted.norm()) < 1e-3
 
 
 def test_small_parameters_are_adamw_s() -> None:

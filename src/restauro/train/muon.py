@@ -20,6 +20,7 @@ from torch import Tensor, nn
 ROWS = 16  # matrices with fewer rows are AdamW's
 REST = 1 / 15  # the learning rate of AdamW's part, times that of the matrices
 MOMENTUM = 0.95
+ROUNDS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: singular values to 0.7..1.2 in five iterations
 
 
@@ -102,19 +103,25 @@ def is_matrix(parameter: Tensor) -> bool:
 def orthogonal(matrix: Tensor) -> Tensor:
     """The orthogonal factor U V^T of a matrix U S V^T, roughly: singular values come to 0.7..1.2, in its dtype.
 
-    Computed in bfloat16, which is enough for a direction.
+    The iteration X <- (a + b A + c A^2) X with A = X X^T leaves U and V as they are, so its factors are polynomials in
+    the first A and commute. They are multiplied up on the small side; X itself is met twice instead of ten times,
+    which leaves time for float32.
 
     >>> made = orthogonal(torch.randn(16, 40))
     >>> bool((torch.linalg.svdvals(made) - 1).abs().max() < 0.45)
     True
     """
-    x = matrix.bfloat16()
+    x = matrix.float()
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else x.T
     x = x / (x.norm() + 1e-7)
     a, b, c = _QUINTIC
-    for _ in range(5):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    made: Tensor = x if wide else x.T
-    return made.to(matrix)
+    square = x @ x.T
+    factor = torch.eye(len(x), device=x.device)
+    for _ in range(ROUNDS):
+        one = torch.addmm(b * square, square, square, alpha=c)
+        one.diagonal().add_(a)
+        factor = one @ factor
+        square = one @ square @ one
+    made = factor @ x
+    return (made if wide else made.T).to(matrix)
