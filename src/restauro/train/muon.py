@@ -123,5 +123,5 @@ def orthogonal(matrix: Tensor) -> Tensor:
         one.diagonal().add_(a)
         factor = one @ factor
         square = one @ square @ one
-    made = factor @ x
+    made: Tensor = factor @ x
     return (made if wide else made.T).to(matrix)
