@@ -75,11 +75,12 @@ class SpectralConv2d(nn.Module):
 
 
 @torch.no_grad()
-def find_spectra(net: nn.Module, steps: int = 15) -> None:
+def find_spectra(net: nn.Module, steps: int = 60) -> None:
     """Bring every spectral norm of a network, of either make, to the weights that the network has now.
 
     Weights that were averaged need it: the mean of u at different steps has no unit length and belongs to no weight,
-    and a convolution divided by its u^T W v can be many times too strong.
+    and a convolution divided by its u^T W v can be many times too strong. Steps are many, for an optimiser that makes
+    all singular values alike (Muon) leaves the power iteration little to go by.
 
     >>> layer = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 8, 3))
     >>> layer.parametrizations.weight.original.data *= 7
