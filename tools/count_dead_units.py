@@ -20,14 +20,7 @@ from restauro.train.recipe import read_recipe
 from restauro.train.revive import count_dead
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-MODELS = (
-    "desmooth-general",
-    "desmooth-portraits",
-    "desmooth-l0",
-    "desmooth-realism",
-    "renovate-faces",
-    "renovate-realism",
-)
+MODELS = ("desmooth-general", "desmooth-portraits", "desmooth-l0", "desmooth-realism")
 
 
 def main() -> None:

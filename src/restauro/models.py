@@ -98,14 +98,14 @@ MODELS: dict[str, ModelSpec] = {
             "renovate-faces",
             "renovate",
             "renovates worn faces: blur, noise, JPEG blocks and 4-8x reduction, some or all of them (fidelity)",
-            "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
+            "HiFaceGAN's task, a residual U-Net",
             bfloat16_db=61.0,
         ),
         ModelSpec(
             "renovate-realism",
             "renovate",
             "renovates worn faces: blur, noise, JPEG blocks and 4-8x reduction, with detail that looks real (realism)",
-            "HiFaceGAN's task, DeSmoothGAN's row pix2pix",
+            "HiFaceGAN's task, a residual U-Net",
             bfloat16_db=60.0,
         ),
         ModelSpec(

@@ -1,4 +1,4 @@
-"""Residual U-Net: the plain network that a fidelity model has to beat.
+"""Residual U-Net: the plain network that renovates faces.
 
 No paper's: residual blocks of two 3x3 convolutions (He et al. 2016) on a few sizes (Ronneberger et al. 2015), with the
 picture folded into channels first (pixel unshuffle, Shi et al. 2016), so that no layer is both large and narrow. Skips
