@@ -1,4 +1,4 @@
-"""Count the units of the shipped networks that nothing wakes: the table of docs/guide/training.md.
+"""Count the units of the shipped DeSmoothGANs that nothing wakes: the table of docs/guide/training.md.
 
     .venv/bin/python tools/count_dead_units.py --root FOLDER [MODEL ...]
 
