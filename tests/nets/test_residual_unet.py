@@ -36,13 +36,29 @@ def test_folded_by_four_it_costs_a_third_less():
     assert gflop(lambda: net(x)) / gflop(lambda: whole(x)) == pytest.approx(0.67, abs=0.01)
 
 
+def test_a_last_stage_at_full_size_costs_a_twentieth_more():
+    folded = partial(build_residual_unet, 112, 2, fold=4, growth="1 1.5 2.5")
+    (without, x), (net, _) = on_meta(folded, 256, 256), on_meta(partial(folded, refine=16), 256, 256)
+    more = 64**2 * 112 * 256 + 256**2 * 9 * (19 * 16 + 16 * 3)
+    assert gflop(lambda: net(x)) - gflop(lambda: without(x)) == pytest.approx(2 * more / 1e9, rel=1e-9)
+    assert gflop(lambda: net(x)) / gflop(lambda: without(x)) == pytest.approx(1.045, abs=0.001)
+
+
 @pytest.mark.parametrize(
-    ("width", "blocks", "fold", "growth"),
-    [(2, 1, 2, GROWTH), (2, 2, 2, GROWTH), (2, 1, 4, "1 1.5 2.5"), (2, 1, 1, "1 1"), (2, 1, 8, "1 2")],
+    ("width", "blocks", "fold", "growth", "refine"),
+    [
+        (2, 1, 2, GROWTH, 0),
+        (2, 2, 2, GROWTH, 0),
+        (2, 1, 4, "1 1.5 2.5", 0),
+        (2, 1, 1, "1 1", 0),
+        (2, 1, 8, "1 2", 0),
+        (2, 1, 4, "1 2", 2),
+        (2, 1, 1, "1 1", 2),
+    ],
 )
-def test_halo_is_the_exact_receptive_field(width: int, blocks: int, fold: int, growth: str):
+def test_halo_is_the_exact_receptive_field(width: int, blocks: int, fold: int, growth: str, refine: int):
     torch.manual_seed(0)
-    net = ResidualUNet(width, blocks, fold, growth).double()
+    net = ResidualUNet(width, blocks, fold, growth, refine).double()
     for p in net.parameters():  # positive: nothing cancels
         p.data = (torch.rand_like(p) + 0.5) / p[0].numel()
     halo, multiple = net.facts.halo_px, net.facts.multiple
@@ -50,9 +66,10 @@ def test_halo_is_the_exact_receptive_field(width: int, blocks: int, fold: int, g
     assert reach_px(net, side, range(side // 2, side // 2 + multiple)) == halo
 
 
-def test_starts_as_the_identity_and_learns():
+@pytest.mark.parametrize("refine", [0, 4])
+def test_starts_as_the_identity_and_learns(refine: int):
     torch.manual_seed(0)
-    net, truth = build_residual_unet(8, 1), torch.linspace(0.2, 0.8, 48).expand(1, 3, 32, 48)
+    net, truth = build_residual_unet(8, 1, refine=refine), torch.linspace(0.2, 0.8, 48).expand(1, 3, 32, 48)
     x = truth + 0.1 * torch.randn(1, 3, 32, 48)
     assert torch.equal(net(x), x)
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
@@ -77,6 +94,8 @@ def test_refuses_impossible_sizes():
         ResidualUNet(8, 0)
     with pytest.raises(SettingError, match="fold: found 3"):
         ResidualUNet(8, 1, 3)
+    with pytest.raises(SettingError, match="refine: found -1"):
+        ResidualUNet(8, refine=-1)
     for growth in ("1", "1 two", "1 0", ""):
         with pytest.raises(SettingError, match="growth: found"):
             ResidualUNet(8, 1, 2, growth)
