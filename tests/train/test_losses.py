@@ -248,3 +248,23 @@ def test_jitter_draws_one_corner_for_both_pictures():
         seen.add(float(a[0, 0, 0, 0]))
     assert seen == {16.0 * top + left for top in range(3) for left in range(3)}
     assert losses.jittered(output, output, 0)[0] is output
+
+
+def test_grid_finds_what_repeats_with_the_cells_and_nothing_else():
+    cell = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    output = cell.tile(2, 1, 25, 13)  # 100 x 52 pixels: two blocks and one, and a cell left over on each side
+    variance = float(cell.var(dim=(2, 3), correction=0).mean())
+    assert float(losses.grid_error(output, torch.zeros_like(output), 4)) == pytest.approx(variance, rel=1e-5)
+    shade = torch.linspace(0, 1, 2)[:, None, None].expand(2, 48, 52).reshape(1, 1, 96, 52)  # a level per block
+    assert float(losses.grid_error(shade, torch.zeros_like(shade), 4)) == 0
+    noise = torch.randn(4, 3, 192, 192, generator=torch.Generator().manual_seed(2))
+    left = losses.BLOCK_CELLS**-2 * 15 / 16  # of white noise: less the mean over the cells, and over the places
+    assert float(losses.grid_error(noise, torch.zeros_like(noise), 4)) == pytest.approx(left, rel=0.1)
+    one = noise[:1, :1, :12, :8]  # smaller than a block: all cells are one
+    means = [[one[0, 0, i::4, j::4].mean() for j in range(4)] for i in range(4)]
+    wanted = torch.tensor(means).var(correction=0)
+    assert float(losses.grid_error(one, torch.zeros_like(one), 4)) == pytest.approx(float(wanted), rel=1e-5)
+    _, terms = losses.Losses(LossSection(l1=0, grid=2.0), CPU)(*PAIR)
+    assert terms == {"grid": pytest.approx(float(losses.grid_error(*PAIR, 4)))}
+    with pytest.raises(ValueError, match="crops of at least"):
+        tiny(loss={"grid": 1.0, "grid_px": 16}, patch_px=8)

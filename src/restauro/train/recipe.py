@@ -85,6 +85,8 @@ class Recipe(Section):
                 f"degradation.deconvolve with {' or '.join(SEES_DECONVOLUTIONS)}, and with no other architecture; "
                 "set or remove the key"
             )
+        if self.loss.grid and self.patch_px < self.loss.grid_px:
+            raise ValueError(f"crops of at least loss.grid_px = {self.loss.grid_px} pixels; set patch_px")
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):

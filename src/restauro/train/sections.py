@@ -179,9 +179,13 @@ class LossSection(Section):
     ``jitter_px``: ``features`` and ``lpips`` look at both pictures without up to so many rows and columns at the top
     and the left, drawn in each iteration. Their network works in strides: where it always begins at the same pixel,
     a generator learns patterns that repeat with the strides, which it does not see and people do.
+
+    ``grid``: what the error has in common at the same place of all cells of ``grid_px`` pixels of a block of 12 x 12
+    cells, squared. A network that folds the picture knows where in a cell a pixel lies, and where texture is wanted and
+    nothing says of what kind, it repeats one of its cells.
     """
 
-    later = frozenset({"lpips", "vgg", "psnr", "jitter_px"})
+    later = frozenset({"lpips", "vgg", "psnr", "jitter_px", "grid", "grid_px"})
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     ssim: Annotated[float, Field(ge=0)] = 0.0
@@ -189,6 +193,8 @@ class LossSection(Section):
     features: Annotated[float, Field(ge=0)] = 0.0
     lpips: Annotated[float, Field(ge=0)] = 0.0
     jitter_px: Annotated[int, Field(ge=0, le=32)] = 0
+    grid: Annotated[float, Field(ge=0)] = 0.0
+    grid_px: Annotated[int, Field(ge=2, le=16)] = 4
     vgg: VggSection | None = None
 
 
