@@ -2,8 +2,8 @@
 
 No paper's: residual blocks of two 3x3 convolutions (He et al. 2016) on a few sizes (Ronneberger et al. 2015), with the
 picture folded into channels first (pixel unshuffle, Shi et al. 2016), so that no layer is both large and narrow. Skips
-are sums. There is no norm, so a picture comes out the same alone, in a batch or in tiles; and the last convolution
-starts at zero, so the untrained network is the identity.
+are sums. There is no norm, so a picture comes out the same alone, in a batch or in tiles; and the last convolutions
+start at zero, so the untrained network is the identity.
 """
 
 from __future__ import annotations
