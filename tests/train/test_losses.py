@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restauro.errors import DataError, ModelError, SettingError
+from restauro.metrics.grid import BLOCK_CELLS
 from restauro.metrics.lpips import LAYERS, LpipsSqueeze, unit, weighted_distance
 from restauro.metrics.psnr import psnr
 from restauro.models import find
@@ -258,7 +259,7 @@ def test_grid_finds_what_repeats_with_the_cells_and_nothing_else():
     shade = torch.linspace(0, 1, 2)[:, None, None].expand(2, 48, 52).reshape(1, 1, 96, 52)  # a level per block
     assert float(losses.grid_error(shade, torch.zeros_like(shade), 4)) == 0
     noise = torch.randn(4, 3, 192, 192, generator=torch.Generator().manual_seed(2))
-    left = losses.BLOCK_CELLS**-2 * 15 / 16  # of white noise: less the mean over the cells, and over the places
+    left = BLOCK_CELLS**-2 * 15 / 16  # of white noise: less the mean over the cells, and over the places
     assert float(losses.grid_error(noise, torch.zeros_like(noise), 4)) == pytest.approx(left, rel=0.1)
     one = noise[:1, :1, :12, :8]  # smaller than a block: all cells are one
     means = [[one[0, 0, i::4, j::4].mean() for j in range(4)] for i in range(4)]

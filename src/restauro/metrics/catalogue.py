@@ -21,7 +21,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restauro.errors import SettingError
-from restauro.metrics import ciede2000, fid, identity, kid, lpips, ms_ssim, niqe, paper, psnr, sc, ssim, student_report
+from restauro.metrics import (
+    ciede2000,
+    fid,
+    grid,
+    identity,
+    kid,
+    lpips,
+    ms_ssim,
+    niqe,
+    paper,
+    psnr,
+    sc,
+    ssim,
+    student_report,
+)
 from restauro.metrics.table import Column
 from restauro.nets.features import SQUEEZENET11_FILE, features_folder, load_squeezenet11
 from restauro.smooth.l0 import L0Settings, l0
@@ -158,6 +172,7 @@ _ALL: tuple[Metric, ...] = (
         _sc_l0,
         "input",
     ),
+    PairMetric(Column(grid.NAME, "lower"), _plain(grid.grid_share)),
     SetMetric(Column(fid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=fid.NOTE), _squeeze, fid.frechet_distance),
     SetMetric(
         Column(kid.NAME_SQUEEZE, "lower", 3, per_picture=False, note=kid.NOTE), _squeeze, _paired_kernel_distance

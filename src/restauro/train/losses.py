@@ -10,7 +10,7 @@ features sum over :data:`FEATURE_LAYERS` of SqueezeNet 1.1 of mean_pixels |y_l /
          layer's activations: eq. 1 of Zhang et al. 2018 (LPIPS) without the learned channel weights
 lpips    the same on seven layers, with the learned channel weights: the metric ``lpips-squeeze-caffe``, mean over
          pictures, in float32
-grid     mean over blocks, channels and places in a cell of (the mean of y - t at that place - the block's mean)^2
+grid     mean over pictures of G of :mod:`restauro.metrics.grid`: what of the error repeats every ``grid_px`` pixels
 vgg      sum_l w_l mean |y_l - t_l| on VGG-19: DeSmoothGAN's eq. 9, with the switches of
          :class:`restauro.train.sections.VggSection`; a "sum" is over a picture, and its mean over pictures
 ======== ==========================================================================================================
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from restauro.metrics import grid
 from restauro.metrics.lpips import LAYERS as LPIPS_LAYERS
 from restauro.metrics.lpips import TINY, LpipsSqueeze, load_lpips_squeeze, unit
 from restauro.metrics.ssim import ssim_terms
@@ -46,9 +47,6 @@ from restauro.train.sections import LossSection, VggSection
 
 #: Where activations are compared: fine texture (conv1) to small patterns (fire5).
 FEATURE_LAYERS = ("conv1", "fire3", "fire5")
-
-#: Of the term ``grid``: cells on a side of a block.
-BLOCK_CELLS = 12
 
 
 class Losses:
@@ -115,27 +113,8 @@ class Losses:
 
 
 def grid_error(output: Tensor, truth: Tensor, cell_px: int) -> Tensor:
-    """What the error has in common at the same place of all cells of a block, mean square, less the block's mean.
-
-    Parameters
-    ----------
-    output, truth
-        [N, C, H, W], sides of at least ``cell_px``. What is left over at the right and below is not looked at.
-    cell_px
-        Side of a cell; a block is of :data:`BLOCK_CELLS` x :data:`BLOCK_CELLS` cells, or as many as there are.
-    """
-    place = _over_cells(_over_cells(output - truth, 3, cell_px), 2, cell_px)  # [N, C, rows, cell_px, columns, cell_px]
-    return (place - place.mean((3, 5), keepdim=True)).square().mean()
-
-
-def _over_cells(x: Tensor, axis: int, cell_px: int) -> Tensor:
-    """``axis`` as two, blocks and the place in a cell: the mean over the cells of a block."""
-    cells = x.shape[axis] // cell_px
-    in_block = min(cells, BLOCK_CELLS)
-    blocks = cells // in_block
-    x = x.narrow(axis, 0, blocks * in_block * cell_px)
-    means: Tensor = x.unflatten(axis, (blocks, in_block, cell_px)).mean(axis + 1)
-    return means
+    """What of the error repeats with the cells, mean square; sides of at least ``cell_px``, as the metric takes it."""
+    return grid.repeated_square(grid.in_blocks(output - truth, cell_px)).mean()
 
 
 def jittered(output: Tensor, truth: Tensor, jitter_px: int) -> tuple[Tensor, Tensor]:
