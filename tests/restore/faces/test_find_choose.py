@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, coffee
 from skimage.transform import resize
 
@@ -55,6 +56,12 @@ def test_two_faces_come_largest_first_and_again_the_same(detector):
     assert faces[0].centre[0] < 256 < faces[1].centre[0]
     again = find_faces(picture, detector, smallest_px=50)
     assert [face.box for face in again] == [face.box for face in faces]
+
+
+def test_lbp_sees_a_blurred_face_in_half_of_the_picture():
+    blurred = gaussian_filter(astronaut(), (5.5, 5.5, 0))[:256, 96:352]
+    (face,) = find_faces(from_array(blurred), "lbp")
+    assert overlaps(np.array([face.box]), np.array([[78.0, 70.0, 178.0, 170.0]])) > 0.7
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

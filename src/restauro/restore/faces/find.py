@@ -33,8 +33,9 @@ Bytes = NDArray[np.uint8]
 LBP_WINDOW_PX = 24
 DLIB_WINDOW_PX = 80
 # Chosen on training faces and on photographs without; tools/measure_detectors.py measures them on others.
-LBP_LEAST_WINDOWS = 6
+LBP_LEAST_WINDOWS = 9
 DLIB_LEAST_MARGIN = 0.0
+LBP_SOFT_SIGMA_PX = 1.0  # of a window of 24 px
 SOFT_SIGMA_PX = 2.0  # of a window of 80 px
 
 
@@ -109,6 +110,9 @@ def detector_named(name: str = "auto") -> Detector:
 class Lbp:
     """scikit-image's cascade; the score is the number of windows that agree.
 
+    It looks at the picture as it is, at half the size, and at that softened: a face that few windows see in one is seen
+    by some in the others, and what is no face seldom is.
+
     Parameters
     ----------
     least_windows
@@ -122,24 +126,9 @@ class Lbp:
 
     def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
         """See :class:`Detector`."""
-        small, factor = _reduced(pixels, LBP_WINDOW_PX / smallest_px)
-        grey = np.asarray(Image.fromarray(small).convert("L"))
-        side = min(grey.shape)
-        if side < LBP_WINDOW_PX:
-            return []
-        # A threshold above 1 keeps every window apart: how many agree is the only score this cascade has.
-        windows = _cascade().detect_multi_scale(
-            grey,
-            scale_factor=1.1,
-            step_ratio=1,
-            min_size=(LBP_WINDOW_PX, LBP_WINDOW_PX),
-            max_size=(side, side),
-            intersection_score_threshold=2.0,
-            min_neighbor_number=1,
-        )
-        corners = np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float)
-        found = _grouped(corners.reshape(-1, 4) / factor)
-        return [Face(box, float(count), None, self.name) for box, count in found if count >= self.least_windows]
+        views = _views(pixels, LBP_WINDOW_PX / smallest_px)
+        windows = np.concatenate([_windows(scaled) / factor for scaled, factor in views])
+        return [Face(box, float(n), None, self.name) for box, n in _grouped(windows) if n >= self.least_windows]
 
 
 class Dlib:
@@ -201,6 +190,35 @@ def _reduced(pixels: Bytes, factor: float, *, enlarge: bool = False) -> tuple[By
     size = max(1, round(width * factor)), max(1, round(height * factor))
     how = Image.Resampling.BILINEAR  # widened when shrinking: Pillow's filters antialias
     return np.asarray(Image.fromarray(pixels).resize(size, how)), size[0] / width
+
+
+def _views(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
+    """The picture for the smallest faces, then half of it as it is and softened, which show those of twice the size."""
+    yield _reduced(pixels, factor)
+    half, applied = _reduced(pixels, factor / 2)
+    yield half, applied
+    yield gaussian_filter(half, (LBP_SOFT_SIGMA_PX, LBP_SOFT_SIGMA_PX, 0)), applied
+
+
+def _windows(pixels: Bytes) -> NDArray[np.float64]:
+    """Corners [windows, 4] of every window that the cascade takes for a face."""
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))
+    side = min(grey.shape)
+    if side < LBP_WINDOW_PX:
+        return np.empty((0, 4))
+    # A threshold above 1 keeps every window apart: how many agree is the only score this cascade has.
+    windows = _cascade().detect_multi_scale(
+        grey,
+        scale_factor=1.1,
+        step_ratio=1,
+        min_size=(LBP_WINDOW_PX, LBP_WINDOW_PX),
+        max_size=(side, side),
+        intersection_score_threshold=2.0,
+        min_neighbor_number=1,
+    )
+    return np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float).reshape(
+        -1, 4
+    )
 
 
 def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
