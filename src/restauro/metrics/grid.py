@@ -19,12 +19,14 @@ from restauro.metrics.inputs import picture_pair
 
 NAME = "grid:4px"
 
+TINY = 1e-12  # a variance that is rounding, in float32 too
+
 #: Cells on a side of a block, or as many as there are.
 BLOCK_CELLS = 12
 
 
 def grid_share(restored: Tensor, truth: Tensor, cell_px: int = 4) -> Tensor:
-    """Share of each picture's squared error that repeats with the cells: with 4 px, convention ``grid:4px``.
+    """Share of the variance of each picture's error that repeats with the cells: with 4 px, convention ``grid:4px``.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def grid_share(restored: Tensor, truth: Tensor, cell_px: int = 4) -> Tensor:
     blocks = in_blocks(restored - truth, cell_px)
     repeated = repeated_square(blocks).flatten(1).mean(1)
     whole = blocks.var((3, 4, 6, 7), correction=0).flatten(1).mean(1)
-    return torch.where(whole > 1e-18, repeated / whole.clamp_min(1e-18), 0.0)  # float64 noise about a level: 1e-33
+    return torch.where(whole > TINY, repeated / whole.clamp_min(TINY), 0.0)
 
 
 def in_blocks(error: Tensor, cell_px: int) -> Tensor:

@@ -32,11 +32,11 @@ Bytes = NDArray[np.uint8]
 
 LBP_WINDOW_PX = 24
 DLIB_WINDOW_PX = 80
-# Chosen on training faces and on photographs without; tools/measure_detectors.py measures them on others.
+# Chosen on training faces, and on photographs and facades without; tools/measure_detectors.py measures them on others.
 LBP_LEAST_WINDOWS = 9
 DLIB_LEAST_MARGIN = 0.0
 LBP_SOFT_SIGMA_PX = 1.0  # of a window of 24 px
-SOFT_SIGMA_PX = 2.0  # of a window of 80 px
+DLIB_SOFT_SIGMA_PX = 2.0  # of a window of 80 px
 
 
 class Detector(Protocol):
@@ -216,9 +216,8 @@ def _windows(pixels: Bytes) -> NDArray[np.float64]:
         intersection_score_threshold=2.0,
         min_neighbor_number=1,
     )
-    return np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float).reshape(
-        -1, 4
-    )
+    corners = np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float)
+    return corners.reshape(-1, 4)
 
 
 def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
@@ -229,7 +228,7 @@ def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
     yield _reduced(pixels, factor, enlarge=True)
     while min(pixels.shape[:2]) * (factor := factor / 2) >= DLIB_WINDOW_PX:
         scaled, applied = _reduced(pixels, factor, enlarge=True)
-        yield gaussian_filter(scaled, (SOFT_SIGMA_PX, SOFT_SIGMA_PX, 0)), applied
+        yield gaussian_filter(scaled, (DLIB_SOFT_SIGMA_PX, DLIB_SOFT_SIGMA_PX, 0)), applied
 
 
 def _best(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> list[int]:
