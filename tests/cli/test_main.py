@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from restauro import __version__
 from restauro.cli import main as cli
@@ -23,6 +25,14 @@ def test_no_verb_is_bad_usage(capsys: pytest.CaptureFixture[str]):
 def test_version(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"restauro {__version__}\n"
+
+
+@pytest.mark.parametrize("metrics", ["", " --metrics psnr,grid"])
+def test_the_command_of_a_table_gives_its_columns(metrics: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    Image.new("RGB", (16, 16), "teal").save(tmp_path / "a.png")
+    command = f"restauro evaluate --restored {tmp_path} --truth {tmp_path}{metrics}"
+    assert cli.main(command.split()[1:]) == 0
+    assert f"- command: {command}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", list(cli.VERBS))

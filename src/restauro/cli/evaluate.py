@@ -13,6 +13,7 @@ from restauro.errors import UsageError
 from restauro.metrics.report import csv_text, json_text, markdown
 from restauro.metrics.table import Table
 
+DEFAULT_METRICS = "clean"
 WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": csv_text, ".json": json_text}
 
 
@@ -24,7 +25,7 @@ def evaluate(
     model: str | None = None,
     recipe: str | None = None,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
-    metrics: str = "clean",
+    metrics: str = DEFAULT_METRICS,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
 ) -> int:
@@ -77,7 +78,13 @@ def _folder_table(restored: Path, truth: Path, given: Path | None, metrics: Sequ
 
     command = f"restauro evaluate --restored {restored} --truth {truth}"
     command += f" --input {given}" if given else ""
+    command += _metrics_option(metrics)
     return evaluate_folders(restored, truth, given, metrics=metrics, about={"command": command})
+
+
+def _metrics_option(metrics: Sequence[str]) -> str:
+    """What a table's command has to say of its columns: nothing where they are those of the default."""
+    return "" if tuple(metrics) == (DEFAULT_METRICS,) else f" --metrics {','.join(metrics)}"
 
 
 def _put_page(table: Table, restored: Path, truth: Path, output: Path) -> None:
@@ -98,7 +105,7 @@ def _model_tables(model: str, recipe: str, root: Path, metrics: Sequence[str]) -
     weights = find(model)
     net = load(weights)
     about = {
-        "command": f"restauro evaluate --model {model} --recipe {recipe}",
+        "command": f"restauro evaluate --model {model} --recipe {recipe}{_metrics_option(metrics)}",
         "weights sha256": weights.sha256,
         "training data sha256": weights.metadata.get("data_sha256", "unknown"),
     }
