@@ -238,16 +238,20 @@ def test_psnr_is_the_metric_in_tens_of_decibels() -> None:
     assert float(total) == pytest.approx(2 * wanted, abs=2e-4)
 
 
-def test_jitter_draws_one_corner_for_both_pictures():
+def test_jitter_draws_one_mirrored_border_for_both_pictures_and_no_pixel_is_left_out():
     output = torch.arange(2 * 3 * 12 * 16.0).reshape(2, 3, 12, 16)
     seen = set()
     for seed in range(60):
         torch.manual_seed(seed)
         a, b = losses.jittered(output, -output, 2)
-        assert a.shape == (2, 3, 10, 14)
+        assert a.shape == (2, 3, 14, 18)
         assert torch.equal(a, -b)
-        seen.add(float(a[0, 0, 0, 0]))
-    assert seen == {16.0 * top + left for top in range(3) for left in range(3)}
+        assert set(a.flatten().tolist()) == set(output.flatten().tolist())
+        corner = int(a[0, 0, 0, 0])
+        top, left = divmod(corner, 16)  # mirrored: what lies at the corner of the border lies as far inside
+        assert torch.equal(a[..., top : top + 12, left : left + 16], output)
+        seen.add((top, left))
+    assert seen == {(top, left) for top in range(3) for left in range(3)}
     assert losses.jittered(output, output, 0)[0] is output
 
 
@@ -269,3 +273,8 @@ def test_grid_finds_what_repeats_with_the_cells_and_nothing_else():
     assert terms == {"grid": pytest.approx(float(losses.grid_error(*PAIR, 4)))}
     with pytest.raises(ValueError, match="crops of at least"):
         tiny(loss={"grid": 1.0, "grid_px": 16}, patch_px=8)
+
+
+def test_crops_that_a_mirrored_border_does_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"crops larger than loss\.jitter_px = 8 pixels"):
+        tiny(loss={"lpips": 1.0, "jitter_px": 8}, patch_px=8)

@@ -118,13 +118,16 @@ def grid_error(output: Tensor, truth: Tensor, cell_px: int) -> Tensor:
 
 
 def jittered(output: Tensor, truth: Tensor, jitter_px: int) -> tuple[Tensor, Tensor]:
-    """The same part of both, ``jitter_px`` smaller on each side, its corner drawn from torch's own generator."""
+    """Both in a mirrored border, ``jitter_px`` in all on each axis, its share at the top and left drawn from torch.
+
+    A border, not a part without some rows: pixels at the edge would then seldom count, and be learned badly.
+    """
     if not jitter_px:
         return output, truth
-    height, width = (side - jitter_px for side in output.shape[-2:])
     top, left = torch.randint(jitter_px + 1, (2,)).tolist()
-    part = (..., slice(top, top + height), slice(left, left + width))
-    return output[part], truth[part]
+    border = (left, jitter_px - left, top, jitter_px - top)
+    pad = nn.functional.pad
+    return pad(output, border, mode="reflect"), pad(truth, border, mode="reflect")
 
 
 def lpips_distance(metric: LpipsSqueeze, output: Tensor, truth: Tensor) -> Tensor:

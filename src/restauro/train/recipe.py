@@ -87,6 +87,8 @@ class Recipe(Section):
             )
         if self.loss.grid and self.patch_px < self.loss.grid_px:
             raise ValueError(f"crops of at least loss.grid_px = {self.loss.grid_px} pixels; set patch_px")
+        if self.patch_px <= self.loss.jitter_px:
+            raise ValueError(f"crops larger than loss.jitter_px = {self.loss.jitter_px} pixels; set patch_px")
         if self.minutes is not None and self.iterations != type(self).model_fields["iterations"].default:
             raise ValueError("a budget in iterations or in minutes; remove one of the two keys")
         if (self.critic is None) != (self.adversarial is None):

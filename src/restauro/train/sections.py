@@ -176,9 +176,9 @@ class LossSection(Section):
     layers, the number of the metric ``lpips-squeeze-caffe``. ``vgg``: see :class:`VggSection`. The last three need the
     weights of others (RESTAURO_FEATURES) and stop without them.
 
-    ``jitter_px``: ``features`` and ``lpips`` look at both pictures without up to so many rows and columns at the top
-    and the left, drawn in each iteration. Their network works in strides: where it always begins at the same pixel,
-    a generator learns patterns that repeat with the strides, which it does not see and people do.
+    ``jitter_px``: ``features`` and ``lpips`` look at both pictures in a mirrored border, so wide on each axis, its
+    share at the top and the left drawn in each iteration. Their network works in strides: where it always begins at the
+    same pixel, a generator learns patterns that repeat with the strides, which it does not see and people do.
 
     ``grid``: what the error has in common at the same place of all cells of ``grid_px`` pixels of a block of 12 x 12
     cells, squared. A network that folds the picture knows where in a cell a pixel lies, and where texture is wanted and
