@@ -60,6 +60,24 @@ def test_step_moves_every_direction_alike_whatever_the_gradient_s_size() -> None
         assert float(spread[0] / spread[-1]) < 2.0
 
 
+@pytest.mark.parametrize(("momentum", "share"), [(None, 0.95 * 0.05 + 0.05), (0.8, 0.8 * 0.2 + 0.2), (0.0, 1.0)])
+def test_momentum_is_nesterov_s(momentum: float | None, share: float) -> None:
+    """Two gradients on directions of their own: the second has ``share`` of the step, the first what is left of it."""
+    u, v = torch.zeros(16, 16), torch.zeros(16, 16)
+    u[0, 0], v[1, 1] = 1.0, 1.0
+    weight = nn.Parameter(torch.zeros(16, 16))
+    muon = Muon([weight], lr=0.1, weight_decay=0.0, momentum=momentum)
+    seen: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("restauro.train.muon.orthogonal", lambda matrix: seen.append(matrix.clone()) or matrix)
+        for gradient in (u, v):
+            weight.grad = gradient
+            muon.step()
+    kept = 0.95 if momentum is None else momentum
+    assert float(seen[1][1, 1]) == pytest.approx(share, abs=1e-6)
+    assert float(seen[1][0, 0]) == pytest.approx(kept**2 * (1 - kept), abs=1e-6)
+
+
 def test_it_resumes_to_the_same_numbers() -> None:
     torch.manual_seed(0)
     x = torch.rand(2, 3, 8, 8)

@@ -17,6 +17,7 @@ from restauro.nets.layers.spectral import SpectralConv2d
 from restauro.train import data as train_data
 from restauro.train.batches import batches
 from restauro.train.loop import train
+from restauro.train.muon import Muon
 from restauro.train.sections import DegradationSection, PictureSet
 from restauro.train.step import Training
 from tests.train.small import tiny
@@ -162,3 +163,11 @@ def test_wide_layers_learn_slower_by_what_they_sum():
 def test_fan_in_is_for_adamw():
     with pytest.raises(ValueError, match="fan_in with adamw"):
         tiny(optimiser={"name": "muon", "fan_in": 64})
+
+
+def test_momentum_is_for_muon():
+    with pytest.raises(ValueError, match="momentum with muon"):
+        tiny(optimiser={"momentum": 0.5})
+    state = Training(tiny(optimiser={"name": "muon", "momentum": 0.5}))
+    assert isinstance(state.optimiser, Muon)
+    assert state.optimiser.momentum == 0.5

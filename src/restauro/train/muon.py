@@ -34,9 +34,11 @@ class Muon(torch.optim.Optimizer):
     lr
         Of the matrices; AdamW's part has :data:`REST` of it.
     betas
-        Of AdamW's part. The matrices' momentum is :data:`MOMENTUM`, after Nesterov.
+        Of AdamW's part.
     weight_decay
         Decoupled, as in AdamW, of both.
+    momentum
+        Of the matrices, after Nesterov; None is :data:`MOMENTUM`.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.01,
+        momentum: float | None = None,
     ) -> None:
         every = list(parameters)
         matrices = [one for one in every if is_matrix(one)]
@@ -59,6 +62,7 @@ class Muon(torch.optim.Optimizer):
         groups: list[dict[str, Any]] = [{"params": matrices, "share": 1.0}, {"params": rest, "share": REST}]
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         super().__init__([group for group in groups if group["params"]], defaults)
+        self.momentum = MOMENTUM if momentum is None else momentum
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -78,8 +82,8 @@ class Muon(torch.optim.Optimizer):
         state = self.state[one]
         if not state:
             state["momentum"] = torch.zeros_like(one)
-        state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(state["momentum"], MOMENTUM)
+        state["momentum"].lerp_(gradient, 1 - self.momentum)
+        ahead = gradient.lerp(state["momentum"], self.momentum)
         rows, columns = one.shape[0], one[0].numel()
         one.add_(orthogonal(ahead.reshape(rows, columns)).view_as(one), alpha=-0.2 * lr * math.sqrt(max(rows, columns)))
 

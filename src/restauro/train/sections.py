@@ -204,10 +204,12 @@ class OptimiserSection(Section):
     ``name``: "adamw", or "muon" (:mod:`restauro.train.muon`), which gets further in few iterations; its ``lr`` is
     larger, 0.005 to 0.02. ``fan_in``: the weights of a layer whose outputs sum more inputs than this learn slower by
     as much. A step of AdamW moves every weight alike, so that the sums of a wide layer move by far more than those of
-    a narrow one; without norm, whole layers of ReLUs can be switched off so.
+    a narrow one; without norm, whole layers of ReLUs can be switched off so. ``momentum``: how much of a step of "muon"
+    is of the steps before. All its steps are of one length, so what is left of past ones carries a network beyond where
+    it was going.
     """
 
-    later = frozenset({"name", "fan_in"})
+    later = frozenset({"name", "fan_in", "momentum"})
 
     name: Literal["adamw", "muon"] = "adamw"
     lr: PositiveFloat = 5e-4
@@ -216,9 +218,12 @@ class OptimiserSection(Section):
     warmup: Annotated[int, Field(ge=0)] = 100
     clip: PositiveFloat = 1.0
     fan_in: PositiveInt | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _one_by_one(self) -> OptimiserSection:
+        if self.momentum is not None and self.name != "muon":
+            raise ValueError("momentum with muon (adamw's is the first of betas); remove one of the two keys")
         if self.fan_in is not None and self.name == "muon":
             raise ValueError("fan_in with adamw (muon's steps are of whole matrices); remove one of the two keys")
         return self

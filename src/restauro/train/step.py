@@ -297,7 +297,7 @@ def _placed(net: Net, device: torch.device) -> Net:
 def _optimiser(net: nn.Module, settings: OptimiserSection) -> torch.optim.Optimizer:
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if settings.name == "muon":
-        return Muon(free, settings.lr, settings.betas, settings.weight_decay)
+        return Muon(free, settings.lr, settings.betas, settings.weight_decay, settings.momentum)
     slowed = {} if settings.fan_in is None else _slowed(net, settings.fan_in)
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in free:
