@@ -1,4 +1,4 @@
-"""Crops of pictures turned, resized and recoloured."""
+"""Crops of pictures turned, resized, recoloured, bent and mixed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from PIL import Image
 
+from restauro.errors import DataError
 from restauro.train import batches as module
+from restauro.train import vary as module_vary
 from restauro.train.batches import batches
 from restauro.train.data import load_pairs
 from restauro.train.recipe import Recipe
@@ -83,9 +86,79 @@ def test_a_bright_line_turns_by_no_more_than_it_may():
     assert SCALE > 1
 
 
+def test_a_bent_crop_shows_the_same_things_a_little_elsewhere():
+    straight, side = varied(FACE, 96, 7), 96
+    assert np.array_equal(varied(FACE, side, 7, bend=0.0), straight)
+    bent = varied(FACE, side, 7, bend=0.03)
+    assert not np.array_equal(bent, straight)
+    window = np.lib.stride_tricks.sliding_window_view(straight, (9, 9, 3))[:, :, 0].astype(float)
+    for row, column in ((30, 30), (48, 60), (66, 40)):
+        part = bent[row - 4 : row + 5, column - 4 : column + 5].astype(float)
+        found = np.abs(window - part).mean(axis=(2, 3, 4))
+        down, across = np.unravel_index(found.argmin(), found.shape)
+        reach = 0.03 * side * SCALE * 1.5 + 1  # a smooth curve through the knots overshoots them
+        assert max(abs(down + 4 - row), abs(across + 4 - column)) <= reach, "parts move no further than asked"
+
+
+def test_a_bent_line_stays_a_line_without_steps():
+    lines = np.zeros((96, 96, 3), np.uint8)
+    lines[44:52] = 255
+    for seed in range(5):
+        crop = varied(lines, 64, seed, bend=0.05)[..., 0].astype(float)
+        rows = (crop * np.arange(64)[:, None]).sum(0) / np.maximum(crop.sum(0), 1)
+        seen = crop.sum(0) > 4 * 255
+        assert np.abs(np.diff(rows))[seen[1:] & seen[:-1]].max() < 1.5
+
+
+def test_a_mixed_picture_is_made_of_both_with_soft_seams():
+    size = np.indices((96, 96))
+    across, down = ((100 + 40 * np.sin(axis / 2)).astype(np.uint8)[..., None].repeat(3, 2) for axis in size[::-1])
+    shares = []
+    for seed in range(12):
+        mixed = module_vary._mixed(across, down, np.random.default_rng(seed)).astype(float)
+        ours = np.abs(np.diff(mixed, axis=1)).mean() / np.abs(np.diff(across.astype(float), axis=1)).mean()
+        theirs = np.abs(np.diff(mixed, axis=0)).mean() / np.abs(np.diff(down.astype(float), axis=0)).mean()
+        assert 0.85 < ours + theirs < 1.1, "what one picture loses the other one has"
+        shares.append(theirs)
+    assert min(shares) < 0.4
+    assert max(shares) > 0.6
+
+
+def test_parts_of_another_picture_come_in_this_ones_colour():
+    ours, theirs = (np.full((64, 64, 3), level, np.uint8) for level in (90, 200))
+    mixed = module_vary._mixed(ours, theirs, np.random.default_rng(1))
+    assert np.abs(mixed.astype(int) - 90).max() <= 1
+    with pytest.raises(ValueError, match="two pictures of one size"):
+        varied(ours, 32, 1, other=theirs[:60])
+
+
+def test_mixed_crops_resume_as_they_were(root: Path, tmp_path: Path):
+    made = {}
+    for mix in (0.0, 1.0):
+        recipe = _recipe(vary=1.0, mix=mix, bend=0.02)
+        one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
+        made[mix] = list(batches([one], recipe))
+        for (a, b), (c, d) in zip(made[mix][3:], batches([one], recipe, start=3), strict=True):
+            assert torch.equal(a, c)
+            assert torch.equal(b, d)
+    assert not any(torch.equal(a, b) for (_, a), (_, b) in zip(made[0.0], made[1.0], strict=True))
+
+
+def test_pictures_of_two_sizes_are_not_mixed(root: Path, tmp_path: Path):
+    Image.fromarray(FACE[:60, :64]).save(root / "pictures" / "1.png")
+    recipe = _recipe(vary=1.0, mix=0.5)
+    with pytest.raises(DataError, match="pictures of 2 sizes"):
+        load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
+
+
+def test_bend_and_mix_are_of_varied_crops():
+    with pytest.raises(ValueError, match="'vary' above 0"):
+        _recipe(mix=0.5)
+
+
 def test_input_and_truth_are_of_the_same_crop(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "degraded", lambda truth, law, seed: truth)
-    recipe = _recipe(vary=1.0)
+    recipe = _recipe(vary=1.0, bend=0.03, mix=0.5)
     one = load_pairs(recipe.data.train[0], root, recipe.degradation, tmp_path / "c", fresh=True)
     for given, truth in batches([one], recipe):
         assert given.shape == (2, 3, 32, 32)

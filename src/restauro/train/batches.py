@@ -47,6 +47,7 @@ class _Draw:
     quarters: int
     seed: int
     vary: bool
+    other: Pair | None = None  # that parts of a varied crop are of
 
 
 def batches(
@@ -111,7 +112,10 @@ def _draw(one: PairSet, recipe: Recipe, rng: np.random.Generator, seed: int) -> 
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     flip = bool(rng.random() < 0.5)
     quarters = int(rng.integers(4)) if one.turns else 0
-    return _Draw(one, pair, top, left, flip, quarters, seed, bool(one.vary and rng.random() < one.vary))
+    vary = bool(one.vary and rng.random() < one.vary)
+    mix = vary and bool(one.mix and rng.random() < one.mix)
+    other = one.pairs[int(rng.integers(len(one.pairs)))] if mix else None
+    return _Draw(one, pair, top, left, flip, quarters, seed, vary, other)
 
 
 def _cut(draw: _Draw, side: int) -> tuple[Bytes3, Bytes3]:
@@ -135,6 +139,7 @@ def _fresh(draw: _Draw, law: DegradationSection, side: int) -> Bytes3:
 
 def _varied(draw: _Draw, law: DegradationSection, side: int) -> tuple[Bytes3, Bytes3]:
     """A crop of the varied picture after the law, and before it."""
-    wide = varied(draw.pair.truth, side + 2 * law.margin_px, draw.seed)
+    other = None if draw.other is None else draw.other.truth
+    wide = varied(draw.pair.truth, side + 2 * law.margin_px, draw.seed, bend=draw.one.bend, other=other)
     window = (slice(law.margin_px, law.margin_px + side),) * 2
     return degraded(wide, law, draw.seed)[window], wide[window]

@@ -56,7 +56,8 @@ class Pair:
 class PairSet:
     """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew.
 
-    ``turns``: crops are turned by quarters too, evenly. ``vary``: the share of crops that are varied.
+    ``turns``: crops are turned by quarters too, evenly. ``vary``: the share of crops that are varied, ``bend`` and
+    ``mix`` how.
     """
 
     name: str
@@ -65,6 +66,8 @@ class PairSet:
     law: DegradationSection | None = None
     turns: bool = False
     vary: float = 0.0
+    bend: float = 0.0
+    mix: float = 0.0
 
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
@@ -185,8 +188,15 @@ def load_pairs(
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
+    sizes = {pair.truth.shape for pair in pairs}
+    if spec.mix and len(sizes) > 1:
+        raise DataError(
+            f"{root / spec.folder}: pictures of {len(sizes)} sizes in set {spec.name!r}, wanted one size to mix them; "
+            "crop them alike, or take 'mix' out of the recipe"
+        )
     anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
-    return PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns, spec.vary if anew else 0.0)
+    found = PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns)
+    return replace(found, vary=spec.vary, bend=spec.bend, mix=spec.mix) if anew else found
 
 
 def digest(sets: list[PairSet]) -> str:

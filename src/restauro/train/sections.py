@@ -54,7 +54,9 @@ class PictureSet(Section):
     match any of its globs. ``shrink`` says by which whole factors pictures are reduced (1 = as they are; several
     factors give several versions). ``weight`` is this set's share of the training batches. ``turns``: crops are
     turned by quarters too, for what has no up and down. ``vary``: the share of crops that are cut out of a picture
-    turned, resized and recoloured at random (:mod:`restauro.train.vary`), under a law that degrades anew.
+    turned, resized and recoloured at random (:mod:`restauro.train.vary`), under a law that degrades anew. ``bend``:
+    by up to what share of a crop's side the points of a varied crop are moved, smoothly. ``mix``: the share of the
+    varied crops that have parts of another picture of the set, which must all have one size, as aligned faces have.
 
     ``inputs`` makes it a paired set: the folder that holds the input of each picture under the same name, whatever
     the suffix; the degradation of the recipe is then not used.
@@ -66,7 +68,7 @@ class PictureSet(Section):
     the suffix out.
     """
 
-    later = frozenset({"inputs", "labels", "instances", "names", "expected", "turns", "vary"})
+    later = frozenset({"inputs", "labels", "instances", "names", "expected", "turns", "vary", "bend", "mix"})
 
     name: str
     folder: str
@@ -76,6 +78,8 @@ class PictureSet(Section):
     weight: PositiveFloat = 1.0
     turns: bool = False
     vary: Annotated[float, Field(ge=0, le=1)] = 0.0
+    bend: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    mix: Annotated[float, Field(ge=0, le=1)] = 0.0
     inputs: str | None = None
     labels: str | None = None
     instances: str | None = None
@@ -88,6 +92,8 @@ class PictureSet(Section):
             raise ValueError("inputs or labels, not both; remove one of the two keys")
         if self.instances is not None and self.labels is None:
             raise ValueError("labels where there are instances; add the key labels")
+        if (self.bend or self.mix) and not self.vary:
+            raise ValueError("'vary' above 0 with 'bend' or 'mix', which are of varied crops; set it, or remove these")
         return self
 
 
