@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.small import make_pictures
+from tests.train.small import TINY, make_pictures
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,3 +25,16 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of four small pictures; degraded ones are cached beside it."""
     monkeypatch.setenv("RESTAURO_CACHE", str(tmp_path / "cache"))
     return make_pictures(tmp_path / "root")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """The tiny recipe as a file."""
+    plain = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items() if not isinstance(value, dict))
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        f"{plain}\n[model]\narchitecture = 'desmoothgan'\noptions = {{ width = 4, norm = 'none', residual = true }}\n"
+        "[[data.train]]\nname = 't'\nfolder = 'pictures'\nlist = 'train.txt'\n"
+        "[[data.validation]]\nname = 'v'\nfolder = 'pictures'\nlist = 'val.txt'\n"
+    )
+    return path

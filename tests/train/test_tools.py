@@ -17,7 +17,6 @@ from restauro.models import find, load
 from restauro.train.loop import train
 from restauro.train.recipe import read_recipe
 from tests.scripts import script
-from tests.train.small import TINY
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,18 +25,6 @@ REPOSITORY = Path(__file__).parents[2]
 def queue() -> Iterator[ModuleType]:
     with script("train_queue") as module:
         yield module
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    plain = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items() if not isinstance(value, dict))
-    path = tmp_path / "tiny.toml"
-    path.write_text(
-        f"{plain}\n[model]\narchitecture = 'desmoothgan'\noptions = {{ width = 4, norm = 'none', residual = true }}\n"
-        "[[data.train]]\nname = 't'\nfolder = 'pictures'\nlist = 'train.txt'\n"
-        "[[data.validation]]\nname = 'v'\nfolder = 'pictures'\nlist = 'val.txt'\n"
-    )
-    return path
 
 
 def _run(queue: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

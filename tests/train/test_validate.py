@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import skimage.data
 import torch
 from skimage.filters import unsharp_mask
 
+from restauro.cli import main as cli
 from restauro.errors import SettingError
 from restauro.metrics.table import IDENTITY
 from restauro.train.data import Pair, PairSet
+from restauro.train.loop import train
+from restauro.train.recipe import read_recipe
 from restauro.train.validate import score_table, unsharp
 
 
@@ -39,6 +44,22 @@ def test_a_method_that_gives_back_the_input_scores_like_the_identity(pairs: Pair
     gain = table.gain("copy", "ssim:gauss11,rgb,valid")
     assert gain is not None
     assert gain.mean == gain.low == gain.high == 0
+
+
+def test_training_pictures_are_scored_where_they_are_asked_for(
+    recipe: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    weights = train(read_recipe(recipe), root=root, run=tmp_path / "run")
+    words = ["evaluate", "--model", str(weights), "--recipe", str(recipe), "--root", str(root), "--json"]
+    assert cli.main([*words, "--training", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["about"]["set"] == "t-training"
+    assert "--training 2" in found["about"]["command"]
+    scored = found["rows"][0]["values"]["psnr:rgb"]
+    assert list(scored) == ["0.png", "2.png"], "evenly spaced, the first and the last"
+    for wrong in ([*words, "--training", "0"], ["evaluate", "--restored", ".", "--truth", ".", "--training", "2"]):
+        assert cli.main(wrong) != 0
+        assert "--training" in capsys.readouterr().err
 
 
 def test_row_named_like_the_baseline_is_refused(pairs: PairSet):

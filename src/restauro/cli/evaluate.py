@@ -25,6 +25,7 @@ def evaluate(
     model: str | None = None,
     recipe: str | None = None,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
+    training: int | None = None,
     metrics: str = DEFAULT_METRICS,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
@@ -47,16 +48,23 @@ def evaluate(
         A model (or a .safetensors file) and the recipe whose validation pictures are used.
     root
         The folder that the recipe's picture sets are relative to.
+    training
+        Score at most so many pictures of each training set of the recipe in place of its validation pictures. A model
+        that does much better there has learned them by heart.
     metrics
         Names with commas between, for example psnr,ssim,sc; groups: clean, paper, report. docs/metrics.md has them all.
     output
-        A .md, .csv, .json or (for folders) .html file, one per validation set; without it Markdown on stdout.
+        A .md, .csv, .json or (for folders) .html file, one per picture set; without it Markdown on stdout.
     json
         JSON on stdout.
     """
     names = tuple(one.strip() for one in metrics.split(","))
     if (restored is None) == (model is None):
         raise UsageError("evaluate: wanted either --restored and --truth, or --model and --recipe")
+    if training is not None and training < 1:
+        raise UsageError(f"--training: found {training}, wanted a number of pictures from 1")
+    if restored is not None and training is not None:
+        raise UsageError("evaluate: found --training with --restored, wanted it with --model and --recipe")
     if restored is not None:
         if truth is None:
             raise UsageError("evaluate: found --restored without --truth, wanted both folders")
@@ -64,7 +72,7 @@ def evaluate(
     else:
         if recipe is None or root is None or model is None:
             raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")
-        tables = _model_tables(model, recipe, Path(root), names)
+        tables = _model_tables(model, recipe, Path(root), names, training)
     for name, table in tables.items():
         if restored is not None and truth is not None and output is not None and output.endswith(".html"):
             _put_page(table, Path(restored), Path(truth), Path(output))
@@ -96,20 +104,26 @@ def _put_page(table: Table, restored: Path, truth: Path, output: Path) -> None:
     sys.stdout.write(f"{output}\n")
 
 
-def _model_tables(model: str, recipe: str, root: Path, metrics: Sequence[str]) -> dict[str, Table]:
+def _model_tables(
+    model: str, recipe: str, root: Path, metrics: Sequence[str], training: int | None
+) -> dict[str, Table]:
     from restauro.models import facts_of, find, load
     from restauro.train.loop import cache_folder
     from restauro.train.recipe import read_recipe
-    from restauro.train.validate import score_table, validation_sets, whole_picture
+    from restauro.train.validate import score_table, training_sets, validation_sets, whole_picture
 
     weights = find(model)
     net = load(weights)
+    which = "" if training is None else f" --training {training}"
     about = {
-        "command": f"restauro evaluate --model {model} --recipe {recipe}{_metrics_option(metrics)}",
+        "command": f"restauro evaluate --model {model} --recipe {recipe}{which}{_metrics_option(metrics)}",
         "weights sha256": weights.sha256,
         "training data sha256": weights.metadata.get("data_sha256", "unknown"),
     }
-    sets = validation_sets(read_recipe(recipe), root, cache_folder())
+    if training is None:
+        sets = validation_sets(read_recipe(recipe), root, cache_folder())
+    else:
+        sets = training_sets(read_recipe(recipe), root, cache_folder(), training)
     return {
         one.name: score_table(one, {weights.name: whole_picture(net, facts_of(net))}, about, metrics=metrics)
         for one in sets

@@ -72,10 +72,12 @@ class PairSet:
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
     """The set with at most so many of its pairs (None: all), evenly spaced in its list, first and last included."""
-    if most is None:
-        return one
-    places = np.unique(np.linspace(0, len(one.pairs) - 1, min(most, len(one.pairs))).round().astype(int))
-    return replace(one, pairs=tuple(one.pairs[place] for place in places))
+    return replace(one, pairs=tuple(one.pairs[place] for place in _spaced(len(one.pairs), most)))
+
+
+def _spaced(count: int, most: int | None) -> list[int]:
+    places = np.linspace(0, count - 1, count if most is None else min(most, count))
+    return [int(place) for place in places.round()]
 
 
 def listed_names(spec: PictureSet, root: Path) -> list[str]:
@@ -146,13 +148,15 @@ def load_pairs(
     cache: Path,
     *,
     minimum_px: int = 1,
+    most: int | None = None,
     fresh: bool = False,
     for_training: bool = False,
     labels: LabelSection | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PairSet:
-    """Decode and degrade a picture set; pictures with a side under ``minimum_px`` are left out.
+    """Decode and degrade a picture set, or ``most`` of it, evenly spaced in its list.
 
+    Pictures with a side under ``minimum_px`` are left out.
     Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick; a
     law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`;
     ``for_training`` makes as many versions, with the planes, that the law wants for training. A paired set reads its
@@ -160,6 +164,7 @@ def load_pairs(
     padded.
     """
     paths = find_pictures(spec, root)
+    paths = [paths[place] for place in _spaced(len(paths), most)]
     inputs = partners(spec, root) if spec.inputs else {}
     reader = LabelReader(spec, labels, root) if labels else None
     pairs: list[Pair] = []

@@ -12,6 +12,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ def validation_sets(recipe: Recipe, root: Path, cache: Path) -> list[PairSet]:
     """The recipe's validation pictures with their degraded inputs."""
     law, labels = recipe.degradation, recipe.labels
     return [load_pairs(spec, root, law, cache, labels=labels) for spec in recipe.data.validation]
+
+
+def training_sets(recipe: Recipe, root: Path, cache: Path, most: int) -> list[PairSet]:
+    """At most so many pictures of each training set, evenly spaced in its list, whole and degraded as for validation.
+
+    A network that restores them much better than the validation pictures has learned them by heart.
+    """
+    law, labels = recipe.degradation, recipe.labels
+    sets = (load_pairs(spec, root, law, cache, labels=labels, most=most) for spec in recipe.data.train)
+    return [replace(one, name=f"{one.name}-training") for one in sets]
 
 
 def score_table(
