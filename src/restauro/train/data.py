@@ -72,10 +72,11 @@ class PairSet:
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
     """The set with at most so many of its pairs (None: all), evenly spaced in its list, first and last included."""
-    return replace(one, pairs=tuple(one.pairs[place] for place in _spaced(len(one.pairs), most)))
+    return one if most is None else replace(one, pairs=tuple(one.pairs[k] for k in _spaced(len(one.pairs), most)))
 
 
 def _spaced(count: int, most: int | None) -> list[int]:
+    """At most so many places of ``count``, first and last included."""
     places = np.linspace(0, count - 1, count if most is None else min(most, count))
     return [int(place) for place in places.round()]
 
