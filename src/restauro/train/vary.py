@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restauro.train.data import Bytes3
+from restauro.train.data import Bytes3, to_bytes, to_tensor
 
 ANGLE_DEGREES = 15.0  # turned by up to so much either way
 SCALE = 1.2  # enlarged or reduced by up to so much
@@ -63,9 +63,7 @@ def varied(picture: Bytes3, side: int, seed: int, *, bend: float = 0.0, other: B
     field = rng.uniform(-bend, bend, size=(2, KNOTS, KNOTS)) * side if bend else None
     turned = _sampled(picture, side, angle, scale, centre, field)
     gains = torch.from_numpy(GAIN ** either[5:8]).float().view(3, 1, 1)
-    colours = (turned.clamp(0, 1) ** (GAMMA ** either[4]) * gains).clamp_(0, 1)
-    result: Bytes3 = np.ascontiguousarray((colours * 255).round().byte().permute(1, 2, 0).numpy())
-    return result
+    return _levels(turned.clamp(0, 1) ** (GAMMA ** either[4]) * gains)
 
 
 def _place(size: int, window: float, draw: float) -> float:
@@ -92,9 +90,8 @@ def _sampled(
     y = centre[0] + math.cos(angle) * down + math.sin(angle) * across
     x = centre[1] - math.sin(angle) * down + math.cos(angle) * across
     grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)[None]
-    levels = _levels(picture)[None]
     sampled = torch.nn.functional.grid_sample
-    return sampled(levels, grid, mode="bicubic", padding_mode="reflection", align_corners=False)[0]
+    return sampled(to_tensor(picture[None]), grid, mode="bicubic", padding_mode="reflection", align_corners=False)[0]
 
 
 def _mixed(picture: Bytes3, other: Bytes3, rng: np.random.Generator) -> Bytes3:
@@ -102,12 +99,10 @@ def _mixed(picture: Bytes3, other: Bytes3, rng: np.random.Generator) -> Bytes3:
     if other.shape != picture.shape:
         raise ValueError(f"two pictures of one size to mix; found {picture.shape} and {other.shape}")
     share = torch.sigmoid(SEAM * _smooth(rng.normal(size=(1, PATCHES, PATCHES)), picture.shape[:2]))
-    ours, theirs = _levels(picture), _levels(other)
+    ours, theirs = to_tensor(np.stack([picture, other]))
     area = share.sum().clamp(min=1.0)
     theirs = theirs + ((ours - theirs) * share).sum((1, 2), keepdim=True) / area
-    mixed = (ours + share * (theirs - ours)).clamp_(0, 1)
-    result: Bytes3 = np.ascontiguousarray((mixed * 255).round().byte().permute(1, 2, 0).numpy())
-    return result
+    return _levels(ours + share * (theirs - ours))
 
 
 def _smooth(coarse: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: tuple[int, int]) -> Tensor:
@@ -116,5 +111,6 @@ def _smooth(coarse: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: tup
     return torch.nn.functional.interpolate(x, size=size, mode="bicubic", align_corners=True)[0]
 
 
-def _levels(picture: Bytes3) -> Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+def _levels(x: Tensor) -> Bytes3:
+    """[3, H, W] as [H, W, 3], rounded and clipped."""
+    return to_bytes(x.permute(1, 2, 0).numpy())
