@@ -85,6 +85,30 @@ def test_paired_difference_is_narrower_than_the_spread_between_pictures():
     assert (gain.high - gain.low) * 20 < alone.high - alone.low
 
 
+def test_several_values_of_a_picture_are_drawn_together():
+    pictures = rng(1).normal(25, 5, size=40)
+    alone = mean_interval(list(pictures), generator=rng(3))
+    owner = [f"{k}" for k in range(40) for _ in range(6)]
+    copied = mean_interval(list(np.repeat(pictures, 6)), generator=rng(3), pictures=owner)
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), rel=0.02), "copies say nothing new"
+    believed = mean_interval(list(np.repeat(pictures, 6)), generator=rng(3))
+    assert believed.high - believed.low < 0.5 * (alone.high - alone.low), "taken for pictures they would"
+    first = {f"{k} #{draw}": 1.0 * k for k in range(9) for draw in range(1, 5)}
+    gain = paired_difference(first, dict.fromkeys(first, 0.0), generator=rng(), picture=lambda name: name.split()[0])
+    assert gain.count == 36
+    assert gain.mean == 4
+    assert gain.high - gain.low == pytest.approx(2 * 1.96 * np.std(range(9)) / 3, rel=0.1)
+
+
+def test_lost_values_leave_the_others_of_their_picture():
+    found = mean_interval([1.0, math.inf, 4.0, 6.0], generator=rng(), pictures=["a", "a", "b", "b"])
+    assert (found.mean, found.count, found.infinite) == (pytest.approx(11 / 3), 3, 1)
+    assert (found.low, found.high) == (1.0, 5.0)
+    assert math.isnan(mean_interval([1.0, 2.0], generator=rng(), pictures=["a", "a"]).low)
+    with pytest.raises(SettingError, match="one name for each"):
+        mean_interval([1.0, 2.0], generator=rng(), pictures=["a"])
+
+
 def test_paired_difference_leaves_out_infinities_and_refuses_other_pictures():
     inf = math.inf
     gain = paired_difference({"a": inf, "b": inf, "c": 2.0}, {"a": inf, "b": 1.0, "c": 1.0}, generator=rng())

@@ -11,11 +11,13 @@ import torch
 from skimage.filters import unsharp_mask
 
 from restauro.cli import main as cli
-from restauro.errors import SettingError
+from restauro.errors import DataError, SettingError
+from restauro.metrics.report import from_json, json_text, markdown
 from restauro.metrics.table import IDENTITY
-from restauro.train.data import Pair, PairSet
+from restauro.train.data import Pair, PairSet, load_pairs
 from restauro.train.loop import train
 from restauro.train.recipe import read_recipe
+from restauro.train.sections import DegradationSection, PictureSet
 from restauro.train.validate import score_table, unsharp
 
 
@@ -60,6 +62,39 @@ def test_training_pictures_are_scored_where_they_are_asked_for(
     for wrong in ([*words, "--training", "0"], ["evaluate", "--restored", ".", "--truth", ".", "--training", "2"]):
         assert cli.main(wrong) != 0
         assert "--training" in capsys.readouterr().err
+
+
+def test_draws_are_means_over_all_and_intervals_over_pictures(root: Path, tmp_path: Path):
+    spec = PictureSet(name="v", folder="pictures")
+    law = DegradationSection(law="noise")
+    once, often = (load_pairs(spec, root, law, tmp_path, draws=draws) for draws in (1, 3))
+    assert [pair.name for pair in often.pairs[:4]] == ["0.png", "0.png #2", "0.png #3", "1.png"]
+    for k, pair in enumerate(once.pairs):
+        assert np.array_equal(pair.source, often.pairs[3 * k].source), "the first draw is the one that always was"
+    assert len({pair.source.tobytes() for pair in often.pairs}) == len(often.pairs)
+    table = score_table(often, {"ours": lambda x: x / 2}, {}, metrics=("psnr",))
+    values = table.rows[0].values["psnr:rgb"]
+    found = table.interval(IDENTITY, "psnr:rgb")
+    assert found is not None
+    assert found.mean == pytest.approx(np.mean(list(values.values())))
+    assert found.count == len(often.pairs)
+    words = markdown(table)
+    assert f"{len(once.pairs)} pictures. Mean over pictures and 3 draws of each" in words
+    assert from_json(json_text(table)) == table
+
+
+def test_draws_are_refused_where_no_law_makes_the_inputs(
+    recipe: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    paired = PictureSet(name="p", folder="pictures", inputs="pictures")
+    with pytest.raises(DataError, match="found 2 draws"):
+        load_pairs(paired, root, DegradationSection(), tmp_path, draws=2)
+    for wrong in (
+        ["evaluate", "--restored", ".", "--truth", ".", "--draws", "2"],
+        ["evaluate", "--model", "renovate-faces", "--recipe", str(recipe), "--root", str(root), "--draws", "0"],
+    ):
+        assert cli.main(wrong) != 0
+        assert "--draws" in capsys.readouterr().err
 
 
 def test_row_named_like_the_baseline_is_refused(pairs: PairSet):

@@ -26,6 +26,7 @@ def evaluate(
     recipe: str | None = None,
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
     training: int | None = None,
+    draws: int = 1,
     metrics: str = DEFAULT_METRICS,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
@@ -51,6 +52,8 @@ def evaluate(
     training
         Score at most so many pictures of each training set of the recipe in place of its validation pictures. A model
         that does much better there has learned them by heart.
+    draws
+        How often each picture is degraded, by other draws of the recipe's law: the more, the less depends on chance.
     metrics
         Names with commas between, for example psnr,ssim,sc; groups: clean, paper, report. docs/metrics.md has them all.
     output
@@ -63,8 +66,11 @@ def evaluate(
         raise UsageError("evaluate: wanted either --restored and --truth, or --model and --recipe")
     if training is not None and training < 1:
         raise UsageError(f"--training: found {training}, wanted a number of pictures from 1")
-    if restored is not None and training is not None:
-        raise UsageError("evaluate: found --training with --restored, wanted it with --model and --recipe")
+    if draws < 1:
+        raise UsageError(f"--draws: found {draws}, wanted a whole number from 1")
+    for option, given in (("--training", training is not None), ("--draws", draws > 1)):
+        if restored is not None and given:
+            raise UsageError(f"evaluate: found {option} with --restored, wanted it with --model and --recipe")
     if restored is not None:
         if truth is None:
             raise UsageError("evaluate: found --restored without --truth, wanted both folders")
@@ -72,7 +78,7 @@ def evaluate(
     else:
         if recipe is None or root is None or model is None:
             raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")
-        tables = _model_tables(model, recipe, Path(root), names, training)
+        tables = _model_tables(model, recipe, Path(root), names, training, draws)
     for name, table in tables.items():
         if restored is not None and truth is not None and output is not None and output.endswith(".html"):
             _put_page(table, Path(restored), Path(truth), Path(output))
@@ -105,7 +111,7 @@ def _put_page(table: Table, restored: Path, truth: Path, output: Path) -> None:
 
 
 def _model_tables(
-    model: str, recipe: str, root: Path, metrics: Sequence[str], training: int | None
+    model: str, recipe: str, root: Path, metrics: Sequence[str], training: int | None, draws: int
 ) -> dict[str, Table]:
     from restauro.models import facts_of, find, load
     from restauro.train.loop import cache_folder
@@ -115,15 +121,16 @@ def _model_tables(
     weights = find(model)
     net = load(weights)
     which = "" if training is None else f" --training {training}"
+    which += "" if draws == 1 else f" --draws {draws}"
     about = {
         "command": f"restauro evaluate --model {model} --recipe {recipe}{which}{_metrics_option(metrics)}",
         "weights sha256": weights.sha256,
         "training data sha256": weights.metadata.get("data_sha256", "unknown"),
     }
     if training is None:
-        sets = validation_sets(read_recipe(recipe), root, cache_folder())
+        sets = validation_sets(read_recipe(recipe), root, cache_folder(), draws)
     else:
-        sets = training_sets(read_recipe(recipe), root, cache_folder(), training)
+        sets = training_sets(read_recipe(recipe), root, cache_folder(), training, draws)
     return {
         one.name: score_table(one, {weights.name: whole_picture(net, facts_of(net))}, about, metrics=metrics)
         for one in sets

@@ -10,13 +10,14 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from restauro.errors import DataError
 from restauro.metrics.interval import Interval
-from restauro.metrics.table import IDENTITY, Column, Row, Table
+from restauro.metrics.table import IDENTITY, Column, Row, Table, picture_of
 
 FORMAT = "restauro-table-1"
 FEW_PICTURES = 10  # below this, percentile intervals are visibly too narrow: see interval.py
@@ -57,17 +58,21 @@ def cells(table: Table) -> tuple[list[list[str]], list[list[str]]]:
 
 def notes(table: Table) -> Iterator[str]:
     """Sentences without which the numbers of `table` cannot be read rightly."""
-    count = max(len(row.pictures) for row in table.rows)
-    yield f"{count} pictures. Mean over pictures, 95 % bootstrap interval over pictures (seed {table.seed})."
+    values = max(len(row.pictures) for row in table.rows)
+    count = values // table.draws
+    over = "pictures" if table.draws == 1 else f"pictures and {table.draws} draws of each"
+    yield f"{count} pictures. Mean over {over}, 95 % bootstrap interval over pictures (seed {table.seed})."
     if count < FEW_PICTURES:
         yield f"Fewer than {FEW_PICTURES} pictures: such intervals are too narrow."
     for row in table.rows:
         for column in table.columns:
             found = table.interval(row.method, column.name)
             if found is not None and found.infinite:
+                what = "pictures" if table.draws == 1 else "draws"
+                why = column.infinite + _culprits(row, column, table.draws)
                 yield (
-                    f"{row.method}, {column.name}: {found.infinite} of {count} pictures are infinite "
-                    f"({column.infinite}{_culprits(row, column)}) and left out of the mean and of the gains."
+                    f"{row.method}, {column.name}: {found.infinite} of {values} {what} are infinite ({why}) "
+                    "and left out of the mean and of the gains."
                 )
     for column in table.columns:
         if column.note:
@@ -138,7 +143,7 @@ def from_json(text: str) -> Table:
             raise DataError(f"table file: found format {found!r}, wanted {FORMAT!r}; write it anew")
         rows = tuple(_row(row) for row in content["rows"])
         columns = tuple(Column(**column) for column in content["columns"])
-        return Table(columns, rows, content["about"], content["seed"])
+        return Table(columns, rows, content["about"], content["seed"], content.get("draws", 1))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"table file: found {error!r}, wanted the JSON of evaluate; check the file") from error
 
@@ -194,10 +199,14 @@ def _show(found: Interval | None, digits: int, sign: str = "") -> str:
     return f"{mean} [{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
 
 
-def _culprits(row: Row, column: Column) -> str:
-    """Names of the pictures that have no finite value, where that is bad: ``: a, b``."""
-    names = sorted(name for name, value in row.values[column.name].items() if math.isinf(value))
-    return f": {', '.join(names)}" if column.better == "lower" else ""
+def _culprits(row: Row, column: Column, draws: int) -> str:
+    """Names of the pictures that have no finite value, where that is bad: ``: a, b``; with draws ``: a (2), b (1)``."""
+    if column.better != "lower":
+        return ""
+    bad = [name for name, value in row.values[column.name].items() if math.isinf(value)]
+    if draws == 1:
+        return f": {', '.join(sorted(bad))}"
+    return ": " + ", ".join(f"{name} ({times})" for name, times in sorted(Counter(map(picture_of, bad)).items()))
 
 
 def _by_reason(table: Table) -> dict[str, list[str]]:

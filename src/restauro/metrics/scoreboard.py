@@ -150,6 +150,7 @@ class Scoreboard:
         truth_digest: str = "",
         no_identity: str = "no input pictures were given",
         seed: int = 0,
+        draws: int = 1,
     ) -> Table:
         """Everything scored so far.
 
@@ -163,6 +164,8 @@ class Scoreboard:
             Why the identity row is empty, where nothing was added to it.
         seed
             Of the bootstrap.
+        draws
+            How often each picture was added, under names of :func:`restauro.metrics.table.draw_name`.
 
         Raises
         ------
@@ -173,7 +176,7 @@ class Scoreboard:
         if IDENTITY not in self._rows:
             rows.insert(0, Row(IDENTITY, empty={column.name: no_identity for column in self.columns}))
         rows.sort(key=lambda row: row.method != IDENTITY)
-        return Table(self.columns, tuple(rows), about or {}, seed)
+        return Table(self.columns, tuple(rows), about or {}, seed, draws)
 
     def _score(
         self, metric: PairMetric, scores: _Scores, name: str, restored: Tensor, reference: Tensor | None

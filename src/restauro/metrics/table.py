@@ -8,6 +8,7 @@ its paired difference to the identity row. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,6 +19,20 @@ from restauro.errors import DataError
 from restauro.metrics.interval import Interval, mean_interval, paired_difference
 
 IDENTITY = "identity"
+
+
+def draw_name(picture: str, draw: int) -> str:
+    """Name of a picture under the draw of that number, from 1; the first has the picture's own."""
+    return picture if draw == 1 else f"{picture} #{draw}"
+
+
+def picture_of(name: str) -> str:
+    """The picture that a name of :func:`draw_name` is of.
+
+    >>> picture_of(draw_name("a.png", 12)), picture_of("a.png")
+    ('a.png', 'a.png')
+    """
+    return re.sub(r" #\d+$", "", name)
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,9 @@ class Table:
         Where the numbers come from: command, seed, digests. Printed under the table.
     seed
         Of the bootstrap: the same table prints the same intervals.
+    draws
+        How many values each picture has, under names of :func:`draw_name`: its input was made so often by chance.
+        Means are over all of them, intervals over pictures.
 
     Raises
     ------
@@ -132,6 +150,7 @@ class Table:
     rows: tuple[Row, ...]
     about: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    draws: int = 1
 
     def __post_init__(self) -> None:
         if not any(row.method == IDENTITY for row in self.rows):
@@ -158,15 +177,18 @@ class Table:
         values = self._row(method).values.get(metric)
         if not values:
             return None
-        in_order = [values[name] for name in sorted(values)]
-        return mean_interval(in_order, generator=np.random.default_rng(self.seed))
+        names = sorted(values)
+        of = None if self.draws == 1 else [picture_of(name) for name in names]
+        in_order = [values[name] for name in names]
+        return mean_interval(in_order, generator=np.random.default_rng(self.seed), pictures=of)
 
     def gain(self, method: str, metric: str, over: str = IDENTITY) -> Interval | None:
         """Paired difference `method` minus `over` with its 95 % interval; None where either has no values."""
         first, second = self._row(method).values.get(metric), self._row(over).values.get(metric)
         if not first or not second:
             return None
-        return paired_difference(first, second, generator=np.random.default_rng(self.seed))
+        of = None if self.draws == 1 else picture_of
+        return paired_difference(first, second, generator=np.random.default_rng(self.seed), picture=of)
 
     def with_row(self, row: Row) -> Table:
         """Return this table with one more row, if it belongs here.
@@ -176,7 +198,7 @@ class Table:
         DataError
             Other conventions, other pictures, or the method is there already.
         """
-        return Table(self.columns, (*self.rows, row), self.about, self.seed)
+        return Table(self.columns, (*self.rows, row), self.about, self.seed, self.draws)
 
     def _row(self, method: str) -> Row:
         found = [row for row in self.rows if row.method == method]

@@ -21,6 +21,7 @@ from restauro.deconvolution.planes import REVISION, Deconvolution
 from restauro.degrade.laws import degrade_tensor
 from restauro.degrade.steps import counter_seed
 from restauro.errors import DataError
+from restauro.metrics.table import draw_name
 from restauro.picture import read
 from restauro.train.labels import LabelReader, Planes
 from restauro.train.sections import DegradationSection, LabelSection, PictureSet
@@ -57,7 +58,8 @@ class PairSet:
     """The pairs of one picture set; with a ``law``, their sources are the truths and each crop is degraded anew.
 
     ``turns``: crops are turned by quarters too, evenly. ``vary``: the share of crops that are varied, ``bend`` and
-    ``mix`` how.
+    ``mix`` how. ``draws``: each picture is there so often, under names of
+    :func:`restauro.metrics.table.draw_name`, degraded by other draws.
     """
 
     name: str
@@ -68,6 +70,7 @@ class PairSet:
     vary: float = 0.0
     bend: float = 0.0
     mix: float = 0.0
+    draws: int = 1
 
 
 def evenly(one: PairSet, most: int | None) -> PairSet:
@@ -152,6 +155,7 @@ def load_pairs(
     most: int | None = None,
     fresh: bool = False,
     for_training: bool = False,
+    draws: int = 1,
     labels: LabelSection | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PairSet:
@@ -160,10 +164,17 @@ def load_pairs(
     Pictures with a side under ``minimum_px`` are left out.
     Degraded pictures are kept under ``cache``, named by the hash of pixels and law, so that a second call is quick; a
     law that draws at random draws by the picture's content. ``fresh`` leaves the degrading to :func:`batches`;
-    ``for_training`` makes as many versions, with the planes, that the law wants for training. A paired set reads its
-    inputs and needs no law, nor does one of label maps, which are described by ``labels``; its small pictures are
-    padded.
+    ``for_training`` makes as many versions, with the planes, that the law wants for training; without it there are
+    ``draws`` of each picture. A paired set reads its inputs and needs no law, nor does one of label maps, which are
+    described by ``labels``; its small pictures are padded.
+
+    Raises
+    ------
+    DataError
+        Pictures that cannot be read or are too small, or more than one draw of inputs that no law makes.
     """
+    if draws > 1 and (spec.inputs or labels is not None):
+        raise DataError(f"set {spec.name!r}: found {draws} draws, wanted 1: its inputs are files, not drawn by a law")
     paths = find_pictures(spec, root)
     paths = [paths[place] for place in _spaced(len(paths), most)]
     inputs = partners(spec, root) if spec.inputs else {}
@@ -188,8 +199,9 @@ def load_pairs(
             elif fresh:
                 sources = [truth]
             else:
-                sources = list(_degraded(truth, law, cache, for_training))
-            pairs += [Pair(name, file_sha256, source, truth) for source in sources]
+                sources = list(_degraded(truth, law, cache, for_training, draws))
+            for draw, source in enumerate(sources, 1):
+                pairs.append(Pair(name if for_training else draw_name(name, draw), file_sha256, source, truth))
         if progress:
             progress(spec.name, index + 1, len(paths))
     if not pairs:
@@ -201,7 +213,7 @@ def load_pairs(
             "crop them alike, or take 'mix' out of the recipe"
         )
     anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
-    found = PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns)
+    found = PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns, draws=draws)
     return replace(found, vary=spec.vary, bend=spec.bend, mix=spec.mix) if anew else found
 
 
@@ -258,11 +270,13 @@ def _partner(inputs: dict[str, Path], spec: PictureSet, path: Path, root: Path) 
     return found
 
 
-def _degraded(truth: Bytes3, law: DegradationSection, cache: Path, for_training: bool) -> Iterator[Bytes3]:
+def _degraded(
+    truth: Bytes3, law: DegradationSection, cache: Path, for_training: bool, draws: int = 1
+) -> Iterator[Bytes3]:
     """A picture after the law; each version draws by a seed of its own."""
     key: list[object] = [law.law, sorted(law.settings.items()), truth.shape]
     first = int(hashlib.sha256(truth.tobytes()).hexdigest()[:8], 16)
-    for version in range(law.versions if for_training else 1):
+    for version in range(law.versions if for_training else draws):
 
         def made(seed: int = counter_seed(first, version) if version else first) -> Bytes3:
             return degraded(truth, law, seed)

@@ -35,19 +35,19 @@ Restore = Callable[[Tensor], Tensor]
 ScoreRow = dict[str, str | float | int]
 
 
-def validation_sets(recipe: Recipe, root: Path, cache: Path) -> list[PairSet]:
-    """The recipe's validation pictures with their degraded inputs."""
+def validation_sets(recipe: Recipe, root: Path, cache: Path, draws: int = 1) -> list[PairSet]:
+    """The recipe's validation pictures with their degraded inputs, or so many by other draws of each."""
     law, labels = recipe.degradation, recipe.labels
-    return [load_pairs(spec, root, law, cache, labels=labels) for spec in recipe.data.validation]
+    return [load_pairs(spec, root, law, cache, labels=labels, draws=draws) for spec in recipe.data.validation]
 
 
-def training_sets(recipe: Recipe, root: Path, cache: Path, most: int) -> list[PairSet]:
+def training_sets(recipe: Recipe, root: Path, cache: Path, most: int, draws: int = 1) -> list[PairSet]:
     """At most so many pictures of each training set, evenly spaced in its list, whole and degraded as for validation.
 
     A network that restores them much better than the validation pictures has learned them by heart.
     """
     law, labels = recipe.degradation, recipe.labels
-    sets = (load_pairs(spec, root, law, cache, labels=labels, most=most) for spec in recipe.data.train)
+    sets = (load_pairs(spec, root, law, cache, labels=labels, most=most, draws=draws) for spec in recipe.data.train)
     return [replace(one, name=f"{one.name}-training") for one in sets]
 
 
@@ -84,7 +84,7 @@ def score_table(
             given, began = pair.given(), time.perf_counter()
             made = restore(given)
             board.add(method, pair.name, stored(made), truth, shown, time.perf_counter() - began)
-    return board.table(about={"set": one.name, **about}, truth_digest=digest.hexdigest())
+    return board.table(about={"set": one.name, **about}, truth_digest=digest.hexdigest(), draws=one.draws)
 
 
 def score_shipped(weights: Path, sets: Sequence[PairSet], device: torch.device) -> dict[str, Table]:
