@@ -38,7 +38,7 @@ from restauro.models import Weights, find
 from restauro.picture import from_array
 from restauro.restore.by_kernel import ESTIMATE, by_kernel
 from restauro.restore.outcome import Failed
-from restauro.train.data import Pair, evenly, load_pairs, to_tensor
+from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import read_recipe
 from restauro.train.rivals import finished, table_arguments, write_page
@@ -113,7 +113,7 @@ def columns(root: Path) -> dict[str, tuple[str, Callable[[int], Blur | None]]]:
 def photographs(root: Path, most: int | None) -> tuple[Pair, ...]:
     """The validation photographs of the recipe, as they are."""
     (spec,) = read_recipe(RECIPE).data.validation
-    return evenly(load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True), most).pairs
+    return load_pairs(spec, root, DegradationSection(), cache_folder(), most=most, fresh=True).pairs
 
 
 def samples(pairs: Sequence[Pair], blur: Callable[[int], Blur | None]) -> list[Sample]:

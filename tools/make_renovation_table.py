@@ -281,7 +281,7 @@ def scored(
 def pairs(root: Path, law: str, settings: dict[str, float], pictures: int) -> PairSet:
     """Validation faces, evenly spaced, with what the law makes of them."""
     (spec,) = read_recipe(RECIPE).data.validation
-    return evenly(load_pairs(spec, root, DegradationSection(law=law, settings=settings), cache_folder()), pictures)
+    return load_pairs(spec, root, DegradationSection(law=law, settings=settings), cache_folder(), most=pictures)
 
 
 def note(text: str) -> None:

@@ -27,7 +27,7 @@ from restauro.metrics.interval import Interval, mean_interval
 from restauro.metrics.psnr import psnr
 from restauro.models import MODELS, find
 from restauro.restore.explain.draw import heat
-from restauro.train.data import Pair, evenly, load_pairs, to_tensor
+from restauro.train.data import Pair, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import read_recipe
 from restauro.train.rivals import table_arguments, training, write_page
@@ -100,7 +100,7 @@ def networks(runs: Path) -> dict[str, Restore]:
 def truths(name: str, root: Path, most: int) -> list[Pair]:
     """Validation pictures as they are."""
     spec = read_recipe(REPOSITORY / "recipes" / f"{SETS[name]}.toml").data.validation[0]
-    return list(evenly(load_pairs(spec, root, DegradationSection(), cache_folder(), fresh=True), most).pairs)
+    return list(load_pairs(spec, root, DegradationSection(), cache_folder(), most=most, fresh=True).pairs)
 
 
 def smoother_of(name: str, place: int) -> Smoother:

@@ -27,7 +27,7 @@ from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY
 from restauro.models import Weights, find
 from restauro.nets.unet import UNet
-from restauro.train.data import Pair, digest, evenly, load_pairs, to_tensor
+from restauro.train.data import Pair, digest, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
 from restauro.train.recipe import Recipe, read_recipe
@@ -87,7 +87,7 @@ def queue(root: Path, runs: Path) -> list[str]:
 def photographs(recipe: Recipe, root: Path, most: int | None) -> tuple[Pair, ...]:
     """The validation pairs of the recipe."""
     (spec,) = recipe.data.validation
-    return evenly(load_pairs(spec, root, recipe.degradation, cache_folder(), labels=recipe.labels), most).pairs
+    return load_pairs(spec, root, recipe.degradation, cache_folder(), most=most, labels=recipe.labels).pairs
 
 
 def segmenter(recipe: Recipe, root: Path, kept: Path, iterations: int) -> Restore:
