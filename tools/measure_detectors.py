@@ -29,7 +29,14 @@ from restauro.metrics.matching import digest
 from restauro.picture import Picture, from_array, read
 from restauro.restore.faces.align import crop_of
 from restauro.restore.faces.face import Face
-from restauro.restore.faces.find import DLIB_LEAST_MARGIN, LBP_LEAST_WINDOWS, detector_named, find_faces
+from restauro.restore.faces.find import (
+    AGREEING_MOST,
+    AGREEING_WORTH,
+    DLIB_LEAST,
+    LBP_LEAST_WINDOWS,
+    detector_named,
+    find_faces,
+)
 
 SMALLEST_PX = 40
 DETECTORS = ("lbp", "dlib")
@@ -66,8 +73,9 @@ def main() -> None:
     lines = [
         "# Faces found and not found",
         "",
-        f"Smallest face {SMALLEST_PX} px; lbp: {LBP_LEAST_WINDOWS} windows or more, dlib: margin {DLIB_LEAST_MARGIN} "
-        "or more, both chosen on training pictures. In brackets the 95 % interval of a share (Wilson).",
+        f"Smallest face {SMALLEST_PX} px; lbp: {LBP_LEAST_WINDOWS} windows or more, dlib: margin {DLIB_LEAST} or "
+        f"more with {AGREEING_WORTH} for each of up to {AGREEING_MOST} windows of the cascade that agree, both "
+        "chosen on training pictures. In brackets the 95 % interval of a share (Wilson).",
         "",
         *found_table(faces),
         "",

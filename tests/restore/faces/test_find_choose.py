@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, coffee
 from skimage.transform import resize
@@ -13,7 +16,7 @@ from restauro.metrics import dlib_models
 from restauro.picture import from_array
 from restauro.restore.faces.choose import choose
 from restauro.restore.faces.face import Face, overlaps
-from restauro.restore.faces.find import Lbp, detector_named, find_faces
+from restauro.restore.faces.find import Dlib, Lbp, detector_named, find_faces
 
 NOSE = (225.0, 127.0)  # of skimage's astronaut, read off by eye, as the pupils
 EYES = (203.0, 101.0), (247.0, 103.0)
@@ -83,6 +86,25 @@ def test_more_windows_asked_for_find_less():
     counts = [len(Lbp(least).find(picture, 40)) for least in (1, 6, 1000)]
     assert counts[0] >= counts[1] >= 1
     assert counts[2] == 0
+
+
+@needs_dlib
+def test_dlib_believes_the_cascade_where_it_is_in_doubt():
+    blurred = gaussian_filter(astronaut(), (4, 4, 0))[:256, 96:352]
+    (face,) = Dlib().find(blurred, 40)
+    assert -0.34 < face.score < 0  # by itself it would be none
+    assert overlaps(np.array([face.box]), np.array([[78.0, 70.0, 178.0, 170.0]])) > 0.7
+
+
+@needs_dlib
+def test_a_badge_is_no_face():
+    """The round one on her suit, in a small copy enlarged again: dlib's margin is positive, the cascade sees little."""
+    picture = Image.fromarray(astronaut()).resize((300, 300)).resize((512, 512))
+    saved = BytesIO()
+    picture.save(saved, "JPEG", quality=40)
+    pixels = np.asarray(Image.open(saved))
+    assert len(Dlib(0.1).find(pixels, 40)) >= 2
+    assert len(find_faces(from_array(pixels), "dlib")) == 1
 
 
 def test_without_the_extra_auto_is_lbp_and_dlib_says_how(monkeypatch):

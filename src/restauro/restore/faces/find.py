@@ -5,7 +5,8 @@ name      needs       what
 ========  ==========  ========================================================================================
 ``lbp``   the core    scikit-image's bundled cascade of multi-block local binary patterns (Viola, Jones 2004; Liao
                       et al. 2007): frontal faces from 24 px, boxes only, more false alarms
-``dlib``  ``faces``   HOG + SVM (King 2015), frontal and half-turned faces, with 68 landmarks (Kazemi, Sullivan 2014)
+``dlib``  ``faces``   HOG + SVM (King 2015), frontal and half-turned faces, with 68 landmarks (Kazemi, Sullivan 2014);
+                      where it is in doubt, the cascade of ``lbp`` has a say
 ========  ==========  ========================================================================================
 
 ``results/face-detection.md`` has the rates of both. Neither finds profiles or faces that are upside down. Each
@@ -34,7 +35,10 @@ LBP_WINDOW_PX = 24
 DLIB_WINDOW_PX = 80
 # Chosen on training faces, and on photographs and facades without; tools/measure_detectors.py measures them on others.
 LBP_LEAST_WINDOWS = 9
-DLIB_LEAST_MARGIN = 0.0
+DLIB_LEAST = 0.5
+AGREEING_WORTH = 0.07  # of a window of the cascade that agrees with dlib, in margins of its SVM
+AGREEING_MOST = 12
+AGREEING_PX = 48  # side of dlib's box in what the cascade is shown, of twice this side
 LBP_SOFT_SIGMA_PX = 1.0  # of a window of 24 px
 DLIB_SOFT_SIGMA_PX = 2.0  # of a window of 80 px
 
@@ -134,12 +138,15 @@ class Lbp:
 class Dlib:
     """dlib's HOG detector and its 68 landmarks; the score is the margin of its SVM.
 
-    It looks at the picture as it is and at softened halves of it, which show more of the faces that are degraded.
+    It looks at the picture as it is and at softened halves of it, which show more of the faces that are degraded. What
+    its own margin leaves in doubt, between 0.5 and -0.34 as it stands, is shown to the cascade of :class:`Lbp`: its
+    mistakes are others, so what both see is a face, and what one alone hardly sees is none.
 
     Parameters
     ----------
-    threshold
-        Smallest margin; below 0 finds more faces, and more that are none.
+    least
+        Smallest sum of the margin and :data:`AGREEING_WORTH` for each window of the cascade that agrees,
+        :data:`AGREEING_MOST` at most; a smaller one finds more faces, and more that are none.
 
     Raises
     ------
@@ -149,21 +156,26 @@ class Dlib:
 
     name = "dlib"
 
-    def __init__(self, threshold: float = DLIB_LEAST_MARGIN) -> None:
+    def __init__(self, least: float = DLIB_LEAST) -> None:
         self._detector, self._landmarks = dlib_models.frontal_detector(), dlib_models.landmarks(68)
-        self.threshold = threshold
+        self.least = least
 
     def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
         """See :class:`Detector`."""
         sides, margins = [np.empty((0, 4))], [np.empty(0)]
         for scaled, factor in _octaves(pixels, DLIB_WINDOW_PX / smallest_px):
-            boxes, scores, _ = self._detector.run(scaled, 0, self.threshold)
+            boxes, scores, _ = self._detector.run(scaled, 0, self.least - AGREEING_WORTH * AGREEING_MOST)
             # dlib's rectangles hold their right and bottom pixel.
             corners = [(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in boxes]
             sides.append(np.array(corners, float).reshape(-1, 4) / factor)
             margins.append(np.array(scores, float))
         found, scores = np.concatenate(sides), np.concatenate(margins)
-        return [self._face(pixels, found[k], float(scores[k])) for k in _best(found, scores)]
+        return [
+            self._face(pixels, found[k], float(scores[k]))
+            for k in _best(found, scores)
+            if scores[k] >= self.least
+            or scores[k] + AGREEING_WORTH * min(_agreeing(pixels, found[k]), AGREEING_MOST) >= self.least
+        ]
 
     def _face(self, pixels: Bytes, corners: NDArray[np.float64], score: float) -> Face:
         import dlib
@@ -218,6 +230,18 @@ def _windows(pixels: Bytes) -> NDArray[np.float64]:
     )
     corners = np.array([[w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"]] for w in windows], float)
     return corners.reshape(-1, 4)
+
+
+def _agreeing(pixels: Bytes, corners: NDArray[np.float64]) -> int:
+    """How many windows of the cascade mean the same face as a box, in the picture about it and in two softened ones."""
+    centre, half = (corners[:2] + corners[2:]) / 2, (corners[2:] - corners[:2]).max()
+    left, top, right, bottom = (round(float(v)) for v in (*(centre - half), *(centre + half)))
+    size = 2 * AGREEING_PX, 2 * AGREEING_PX
+    about = Image.fromarray(pixels).crop((left, top, right, bottom)).resize(size, Image.Resampling.BILINEAR)
+    sharp = np.asarray(about)
+    box = np.array([[0.5, 0.5, 1.5, 1.5]]) * AGREEING_PX
+    shown = (gaussian_filter(sharp, (sigma, sigma, 0)) if sigma else sharp for sigma in (0, 1, 2))
+    return sum(int((overlaps(_windows(view), box) >= 0.4).sum()) for view in shown)
 
 
 def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
