@@ -92,7 +92,7 @@ def test_more_windows_asked_for_find_less():
 def test_dlib_believes_the_cascade_where_it_is_in_doubt():
     blurred = gaussian_filter(astronaut(), (4, 4, 0))[:256, 96:352]
     (face,) = Dlib().find(blurred, 40)
-    assert -0.34 < face.score < 0  # by itself it would be none
+    assert face.score < 0  # by itself it would be none
     assert overlaps(np.array([face.box]), np.array([[78.0, 70.0, 178.0, 170.0]])) > 0.7
 
 

@@ -38,6 +38,7 @@ LBP_LEAST_WINDOWS = 9
 DLIB_LEAST = 0.5
 AGREEING_WORTH = 0.07  # of a window of the cascade that agrees with dlib, in margins of its SVM
 AGREEING_MOST = 12
+SAME_FACE = 0.4  # least overlap of two boxes that mean one
 AGREEING_PX = 48  # side of dlib's box in what the cascade is shown, of twice this side
 LBP_SOFT_SIGMA_PX = 1.0  # of a window of 24 px
 DLIB_SOFT_SIGMA_PX = 2.0  # of a window of 80 px
@@ -139,8 +140,8 @@ class Dlib:
     """dlib's HOG detector and its 68 landmarks; the score is the margin of its SVM.
 
     It looks at the picture as it is and at softened halves of it, which show more of the faces that are degraded. What
-    its own margin leaves in doubt, between 0.5 and -0.34 as it stands, is shown to the cascade of :class:`Lbp`: its
-    mistakes are others, so what both see is a face, and what one alone hardly sees is none.
+    its own margin leaves in doubt is shown to the cascade of :class:`Lbp`, whose mistakes are others: what both see is
+    a face, and what one of them hardly sees, alone, is none.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ def _agreeing(pixels: Bytes, corners: NDArray[np.float64]) -> int:
     sharp = np.asarray(about)
     box = np.array([[0.5, 0.5, 1.5, 1.5]]) * AGREEING_PX
     shown = (gaussian_filter(sharp, (sigma, sigma, 0)) if sigma else sharp for sigma in (0, 1, 2))
-    return sum(int((overlaps(_windows(view), box) >= 0.4).sum()) for view in shown)
+    return sum(int((overlaps(_windows(view), box) >= SAME_FACE).sum()) for view in shown)
 
 
 def _octaves(pixels: Bytes, factor: float) -> Iterator[tuple[Bytes, float]]:
@@ -268,7 +269,7 @@ def _grouped(windows: NDArray[np.float64]) -> list[tuple[Box, int]]:
     """Windows that mean the same face, as their mean and their number: the densest group first."""
     groups: list[tuple[Box, int]] = []
     while len(windows):
-        alike = overlaps(windows, windows) >= 0.4
+        alike = overlaps(windows, windows) >= SAME_FACE
         members = alike[alike.sum(axis=1).argmax()]
         mean = windows[members].mean(axis=0)
         groups.append((_box(mean), int(members.sum())))
