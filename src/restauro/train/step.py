@@ -36,6 +36,7 @@ from restauro.train.recipe import Recipe
 from restauro.train.revive import revive
 from restauro.train.sections import OptimiserSection
 from restauro.train.validate import ScoreRow, whole_picture
+from restauro.train.winograd import pays, quicken
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -68,6 +69,8 @@ class Training:
             free_low_rank(self.net, recipe.adapt.rank)
         if wake is not None:
             self._wake(wake)
+        if pays(self.device):
+            quicken(self.net)
         self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self.optimiser = _optimiser(self.net, recipe.optimiser)
         self._compute_in(choose_precision(recipe.precision, self.device))
