@@ -1,5 +1,7 @@
 """Training throughput of the repository's recipes: whole steps in bfloat16 and float32, in turn.
 
+On processors where float32 trains by :mod:`restauro.train.winograd`, a third form has torch's convolutions alone.
+
 Batches are noise in memory, so that reading and degrading pictures is left out. A loss whose feature weights are not
 there is left out, and the row says so.
 """
@@ -19,11 +21,13 @@ from restauro.train.losses import Losses
 from restauro.train.recipe import Recipe, read_recipe
 from restauro.train.sections import LossSection
 from restauro.train.step import Training
+from restauro.train.winograd import pays, slow
 
 QUESTION = "How fast do the recipes train, and what is bfloat16 worth?"
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 ROUNDS = 5
-PRECISIONS = ("bfloat16", "float32")  # the first is what ratios are of
+PRECISIONS = ("float32", "bfloat16")  # the first is what ratios are of
+PLAIN = "float32, torch's"
 
 
 def cases(rounds: int, threads: int, recipes: Sequence[Path] = RECIPES) -> list[Case]:
@@ -36,6 +40,9 @@ def case(recipe: Recipe, rounds: int) -> Case:
     """Time one recipe's steps; iterations per second come from the median."""
     recipe, left_out = timed_form(recipe)
     states = {name: Training(recipe.model_copy(update={"precision": name})) for name in PRECISIONS}
+    if pays(states["float32"].device):
+        states[PLAIN] = Training(recipe.model_copy(update={"precision": "float32"}))
+        slow(states[PLAIN].net)
     count, side = recipe.batch * recipe.accumulate, recipe.patch_px
     planes = condition_channels(recipe.labels, states["float32"].net) or 3
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -46,7 +53,7 @@ def case(recipe: Recipe, rounds: int) -> Case:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
-    seconds, ratios = compare({name: lambda name=name: step(name) for name in PRECISIONS}, rounds)
+    seconds, ratios = compare({name: lambda name=name: step(name) for name in states}, rounds)
     speeds = {f"{name}, it/s": 1 / spread.median for name, spread in seconds.items()}
     parameters = sum(p.numel() for p in states["float32"].net.parameters()) / 1e6
     notes = {"recipe": recipe.name, "M parameters": parameters, "batch": count, **speeds, "left out": left_out}

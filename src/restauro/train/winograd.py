@@ -84,6 +84,21 @@ def quicken(net: nn.Module) -> None:
             module.__class__ = QuickConv2d  # in place, so that who holds the layer holds the quick one
 
 
+def slow(net: nn.Module) -> None:
+    """Undo :func:`quicken`, in place: to measure what it is worth, or for gradients of gradients.
+
+    >>> net = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1))
+    >>> quicken(net)
+    >>> slow(net)
+    >>> type(net[0]).__name__
+    'Conv2d'
+    """
+    for module in net.modules():
+        if isinstance(module, QuickConv2d):
+            plain: nn.Conv2d = module
+            plain.__class__ = nn.Conv2d
+
+
 def pays(device: torch.device) -> bool:
     """Whether it was measured to be faster: on processors with AVX2 and no more."""
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
