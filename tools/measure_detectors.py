@@ -33,7 +33,9 @@ from restauro.restore.faces.find import (
     AGREEING_MOST,
     AGREEING_WORTH,
     DLIB_LEAST,
-    LBP_LEAST_WINDOWS,
+    LBP_CERTAIN,
+    LBP_LEAST,
+    LBP_PROPOSES,
     detector_named,
     find_faces,
 )
@@ -73,9 +75,10 @@ def main() -> None:
     lines = [
         "# Faces found and not found",
         "",
-        f"Smallest face {SMALLEST_PX} px; lbp: {LBP_LEAST_WINDOWS} windows or more, dlib: margin {DLIB_LEAST} or "
-        f"more with {AGREEING_WORTH} for each of up to {AGREEING_MOST} windows of the cascade that agree, both "
-        "chosen on training pictures, dlib's on a badge in skimage's astronaut too. "
+        f"Smallest face {SMALLEST_PX} px; lbp: {LBP_PROPOSES} windows or more, up to {LBP_CERTAIN} checked to log odds "
+        f"of {LBP_LEAST} or more, dlib: margin {DLIB_LEAST} or more with {AGREEING_WORTH} for each of up to "
+        f"{AGREEING_MOST} windows of the cascade that agree, both chosen on training pictures, dlib's on a badge in "
+        "skimage's astronaut too. "
         "In brackets the 95 % interval of a share (Wilson).",
         "",
         *found_table(faces),

@@ -4,7 +4,7 @@
 name      needs       what
 ========  ==========  ========================================================================================
 ``lbp``   the core    scikit-image's bundled cascade of multi-block local binary patterns (Viola, Jones 2004; Liao
-                      et al. 2007): frontal faces from 24 px, boxes only, more false alarms
+                      et al. 2007), and a check of what it finds: frontal faces from 24 px, boxes only
 ``dlib``  ``faces``   HOG + SVM (King 2015), frontal and half-turned faces, with 68 landmarks (Kazemi, Sullivan 2014);
                       where it is in doubt, the cascade of ``lbp`` has a say
 ========  ==========  ========================================================================================
@@ -28,13 +28,16 @@ from restauro.errors import SettingError
 from restauro.metrics import dlib_models
 from restauro.picture import Picture
 from restauro.restore.faces.face import Box, Face, overlaps
+from restauro.restore.faces.verify import log_odds
 
 Bytes = NDArray[np.uint8]
 
 LBP_WINDOW_PX = 24
 DLIB_WINDOW_PX = 80
 # Chosen on training faces, and on photographs and facades without; tools/measure_detectors.py measures them on others.
-LBP_LEAST_WINDOWS = 9
+LBP_PROPOSES = 3  # windows of the cascade that agree, before they are looked at again
+LBP_LEAST = 0.0
+LBP_CERTAIN = 25  # windows of the cascade that agree, whatever the check says
 DLIB_LEAST = 0.5
 AGREEING_WORTH = 0.07  # of a window of the cascade that agrees with dlib, in margins of its SVM
 AGREEING_MOST = 12
@@ -88,9 +91,13 @@ def find_faces(picture: Picture, detector: str = "auto", smallest_px: int = 40) 
     """
     if smallest_px < LBP_WINDOW_PX:
         raise SettingError("smallest_px", smallest_px, f"{LBP_WINDOW_PX} or more")
-    pixels = (np.clip(picture.rgb(), 0, 1) * 255 + 0.5).astype(np.uint8)
-    faces = detector_named(detector).find(pixels, smallest_px)
+    faces = detector_named(detector).find(bytes_of(picture), smallest_px)
     return tuple(sorted(faces, key=lambda face: (-round(face.size_px), -face.score, face.box)))
+
+
+def bytes_of(picture: Picture) -> Bytes:
+    """What detectors see of a picture: uint8 [H, W, 3], sRGB."""
+    return (np.clip(picture.rgb(), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def detector_named(name: str = "auto") -> Detector:
@@ -113,27 +120,40 @@ def detector_named(name: str = "auto") -> Detector:
 
 
 class Lbp:
-    """scikit-image's cascade; the score is the number of windows that agree.
+    """scikit-image's cascade, and :mod:`.verify`, whose log odds are the score.
 
-    It looks at the picture as it is, at half the size, and at that softened: a face that few windows see in one is seen
-    by some in the others, and what is no face seldom is.
+    The cascade looks at the picture as it is, at half the size, and at that softened: a face that few windows see in
+    one is seen by some in the others.
 
     Parameters
     ----------
-    least_windows
-        Fewer windows are no face.
+    least
+        Smallest score of a face; with a smaller one it finds more faces, and more that are none. What
+        :data:`LBP_CERTAIN` windows agree on has :data:`LBP_LEAST` or more.
     """
 
     name = "lbp"
 
-    def __init__(self, least_windows: int = LBP_LEAST_WINDOWS) -> None:
-        self.least_windows = least_windows
+    def __init__(self, least: float = LBP_LEAST) -> None:
+        self.least = least
 
     def find(self, pixels: Bytes, smallest_px: int) -> list[Face]:
         """See :class:`Detector`."""
+        grey = Image.fromarray(pixels).convert("L")
+        faces = []
+        for box, windows in self.propose(pixels, smallest_px):
+            score = log_odds(grey, box, windows)
+            if windows >= LBP_CERTAIN:
+                score = max(score, LBP_LEAST)
+            if score >= self.least:
+                faces.append(Face(box, score, None, self.name))
+        return faces
+
+    def propose(self, pixels: Bytes, smallest_px: int, fewest: int = LBP_PROPOSES) -> list[tuple[Box, int]]:
+        """What so many windows of the cascade agree on, and how many do."""
         views = _views(pixels, LBP_WINDOW_PX / smallest_px)
         windows = np.concatenate([_windows(scaled) / factor for scaled, factor in views])
-        return [Face(box, float(n), None, self.name) for box, n in _grouped(windows) if n >= self.least_windows]
+        return [(box, count) for box, count in _grouped(windows) if count >= fewest]
 
 
 class Dlib:
