@@ -63,7 +63,8 @@ def renovate(
         For group photographs, as in the paper: each face as a patch of 64 pixels, enlarged to 512, renovated. The
         result is a sheet of patches and renovated faces.
     detector
-        lbp needs nothing; dlib needs pip install 'restauro[faces]' and misses fewer; auto takes dlib where it is there.
+        lbp needs nothing; dlib needs pip install 'restauro[faces]', and is less often wrong; auto asks dlib if it is
+        there, and lbp if that sees no face.
     smallest
         Smallest face to look for, in pixels.
     strength

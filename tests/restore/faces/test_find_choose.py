@@ -119,8 +119,16 @@ def test_without_the_extra_auto_is_lbp_and_dlib_says_how(monkeypatch):
 
 
 @needs_dlib
-def test_with_the_extra_auto_is_dlib():
-    assert detector_named("auto").name == "dlib"
+def test_with_the_extra_auto_is_dlib_and_lbp_where_that_sees_nothing():
+    assert detector_named("auto").name == "dlib, then lbp"
+    (seen,) = find_faces(from_array(astronaut()), smallest_px=64)
+    assert seen.detector == "dlib"
+    noisy = astronaut()[:256, 96:352] + np.random.default_rng(0).normal(0, 130, (256, 256, 3))
+    picture = from_array(np.clip(noisy, 0, 255).astype(np.uint8))
+    assert find_faces(picture, "dlib") == ()
+    (missed,) = find_faces(picture)
+    assert missed.detector == "lbp"
+    assert find_faces(from_array(coffee()[100:300, 100:300])) == ()
 
 
 @pytest.mark.parametrize("wrong", [{"detector": "haar"}, {"smallest_px": 23}])

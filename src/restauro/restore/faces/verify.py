@@ -4,7 +4,7 @@ A cascade of local binary patterns looks at few pixels of a window, and takes so
 for faces. What it finds is looked at again as a whole: histograms of oriented gradients (Dalal, Triggs, "Histograms of
 oriented gradients for human detection", CVPR 2005; scikit-image's) of the box and a quarter of its side around it, and
 a logistic regression on them and on the logarithm of how many windows the cascade found there. The weights are trained
-by ``tools/train_face_check.py`` on free pictures, as they are and degraded.
+by ``tools/train_face_check.py`` on free pictures, as they are, degraded and blurred.
 """
 
 from __future__ import annotations
