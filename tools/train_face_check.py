@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from restauro.models import sorted_header
 from restauro.picture import Picture, from_array, read
 from restauro.restore.faces.face import Face
 from restauro.restore.faces.find import Lbp, bytes_of
@@ -166,11 +166,7 @@ def write(path: Path, weight: Floats, bias: float, boxes: Boxes) -> None:
         "pictures_sha256": hashlib.sha256("\n".join(sorted(set(boxes.name))).encode()).hexdigest(),
         "terms": TERMS,
     }
-    raw = safetensors.numpy.save(tensors, metadata=metadata)
-    length = int.from_bytes(raw[:8], "little")
-    header = json.dumps(json.loads(raw[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # sorted: the library writes metadata in random order
-    path.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+    path.write_bytes(sorted_header(safetensors.numpy.save(tensors, metadata=metadata)))
 
 
 if __name__ == "__main__":

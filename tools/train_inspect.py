@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from restauro.degrade.smoothers import draw_smoother
-from restauro.models import MODELS, find, load
+from restauro.models import MODELS, find, load, sorted_header
 from restauro.restore.inspect.classifier import FILE, FORMAT, Classifier, mixed_strength
 from restauro.restore.inspect.features import NAMES, pool
 from restauro.restore.inspect.report import FEWEST
@@ -299,11 +299,9 @@ def write(tensors: dict[str, np.ndarray], decided: dict[str, object], samples: S
         "features_sha256": hashlib.sha256(samples.rows.tobytes()).hexdigest(),
         "terms": TERMS,
     }
-    raw = safetensors.numpy.save({name: tensors[name] for name in sorted(tensors)}, metadata=metadata)
-    length = int.from_bytes(raw[:8], "little")
-    header = json.dumps(json.loads(raw[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # sorted: the library writes metadata in random order
-    WEIGHTS.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+    WEIGHTS.write_bytes(
+        sorted_header(safetensors.numpy.save({name: tensors[name] for name in sorted(tensors)}, metadata=metadata))
+    )
 
 
 if __name__ == "__main__":

@@ -317,11 +317,11 @@ def save_weights(
         **notes,
     }
     part = path.with_suffix(".part")
-    part.write_bytes(_sorted_header(safetensors.torch.save(tensors, metadata=metadata)))
+    part.write_bytes(sorted_header(safetensors.torch.save(tensors, metadata=metadata)))
     part.replace(path)
 
 
-def _sorted_header(data: bytes) -> bytes:
+def sorted_header(data: bytes) -> bytes:
     """The same safetensors file with its header in sorted order: the library writes metadata in random order."""
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()

@@ -113,11 +113,11 @@ class _Filtered(torch.autograd.Function):
         rows, columns = height // 4, width // 4
         kernels = (KERNEL.to(weight) @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(36, c, outputs)
         pictures = max(1, SQUARES // (rows * columns))
-        x = x.permute(0, 2, 3, 1)
+        into, out_of, x = INTO.to(x), OUT_OF.to(x), x.permute(0, 2, 3, 1)
         y, kept = x.new_empty(n, rows, 4, columns, 4, outputs), []
         for some, target in zip(x.split(pictures), y.split(pictures), strict=True):
-            squares = (INTO.to(x) @ _squares(some)).view(36, -1, c)
-            made = OUT_OF.to(x) @ torch.bmm(squares, kernels).view(36, -1)
+            squares = (into @ _squares(some)).view(36, -1, c)
+            made = out_of @ torch.bmm(squares, kernels).view(36, -1)
             target.copy_(made.view(4, 4, len(some), rows, columns, outputs).permute(2, 3, 0, 4, 1, 5))
             kept.append(squares)
         ctx.save_for_backward(kernels, *kept)
@@ -132,15 +132,15 @@ class _Filtered(torch.autograd.Function):
         rows, columns = height // 4, width // 4
         wants_x, wants_weight = ctx.needs_input_grad
         slopes = gradient.permute(0, 2, 3, 1).contiguous().view(n, rows, 4, columns, 4, outputs)
-        of_kernels = torch.zeros_like(kernels)
+        into, out_of, of_kernels = INTO.to(kernels).T, OUT_OF.to(kernels).T, torch.zeros_like(kernels)
         of_x = slopes.new_empty(n, height, width, c) if wants_x else slopes.new_empty(0)
         for index, (some, squares) in enumerate(zip(slopes.split(ctx.pictures), kept, strict=True)):
             flat = some.permute(2, 4, 0, 1, 3, 5).reshape(16, -1)
-            products = (OUT_OF.to(flat).T @ flat).view(36, -1, outputs)
+            products = (out_of @ flat).view(36, -1, outputs)
             if wants_weight:
                 of_kernels.baddbmm_(squares.transpose(1, 2), products)
             if wants_x:
-                spread = INTO.to(flat).T @ torch.bmm(products, kernels.transpose(1, 2)).view(36, -1)
+                spread = into @ torch.bmm(products, kernels.transpose(1, 2)).view(36, -1)
                 first = index * ctx.pictures
                 _sum(spread.view(6, 6, len(some), rows, columns, c), of_x[first : first + len(some)])
         of_weight = (KERNEL.to(kernels).T @ of_kernels.view(36, -1)).view(3, 3, c, outputs).permute(3, 2, 0, 1)
