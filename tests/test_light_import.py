@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from restauro.cli.main import VERBS
+
 HEAVY = ("torch", "numpy", "scipy", "numba", "skimage", "pyvips", "PIL")
 
 HELP_SECONDS = 0.3
@@ -24,6 +26,12 @@ try:
     code = main()
 except SystemExit as end:
     code = end.code
+"""
+
+HELP_ON_VERBS = """
+from restauro.cli.main import VERBS, main
+for verb in VERBS:
+    assert main([verb, "--help"]) == 0, verb
 """
 
 
@@ -57,6 +65,13 @@ def test_help_is_light_and_says_how_to_use_it() -> None:
     output, _ = run(HELP + "sys.exit(code)")
     assert "Usage: restauro" in output
     assert heavy_modules_after(HELP) == []
+
+
+def test_help_on_a_verb_loads_no_rooms() -> None:
+    """Each in a fresh interpreter would take seconds; after all of them nothing heavy may be there."""
+    output, _ = run(HELP_ON_VERBS)
+    assert output.count("Usage: restauro") == len(VERBS)
+    assert set(heavy_modules_after(HELP_ON_VERBS)) <= {"numpy"}
 
 
 def test_help_is_quick() -> None:

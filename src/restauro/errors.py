@@ -7,7 +7,9 @@ found, what was wanted, and what to do. The command prints ``str(error)`` as one
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
 
 
 def surprise(error: Exception) -> str:
@@ -20,6 +22,17 @@ def surprise(error: Exception) -> str:
         raise error
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"found a fault of this program ({text}); set RESTAURO_DEBUG=1 and report what it prints"
+
+
+def nearest(found: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Name the nearest known word (where one is as like as `cutoff`, 0..1) and all of them, or all of them.
+
+    >>> nearest("rtw", ["l0", "rtv"])
+    "'rtv' perhaps (of l0, rtv)"
+    """
+    names = list(known)
+    close = difflib.get_close_matches(found, names, n=1, cutoff=cutoff)
+    return f"{close[0]!r} perhaps (of {', '.join(names)})" if close else f"one of {', '.join(names)}"
 
 
 class RestauroError(Exception):

@@ -6,7 +6,6 @@ because size and SHA-256 agree with ``weights/manifest.toml``. No torch is impor
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -18,13 +17,16 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restauro.errors import ModelError, UsageError
+from restauro.errors import ModelError, UsageError, nearest
 from restauro.facts import Facts, HasQuickForm
 
 if TYPE_CHECKING:
     from torch import nn
 
 Option = str | int | float | bool
+
+#: How like a known name another must be to be taken for it, 0..1: all begin with their verb.
+LIKE = 0.75
 
 #: Architecture -> the function that builds it untrained, as "module:function".
 ARCHITECTURES: dict[str, str] = {
@@ -186,13 +188,13 @@ def build(architecture: str, **options: Option) -> nn.Module:
     32
     """
     if architecture not in ARCHITECTURES:
-        raise UsageError(f"architecture: found {architecture!r}, wanted {_known(architecture, ARCHITECTURES)}")
+        raise UsageError(f"architecture: found {architecture!r}, wanted {nearest(architecture, ARCHITECTURES, LIKE)}")
     module, _, function = ARCHITECTURES[architecture].partition(":")
     builder = getattr(import_module(module), function)
     parameters = inspect.signature(builder).parameters
     for option in options:
         if option not in parameters:
-            raise UsageError(f"{architecture}: found option {option!r}, wanted {_known(option, parameters)}")
+            raise UsageError(f"{architecture}: found option {option!r}, wanted {nearest(option, parameters, LIKE)}")
     net: nn.Module = builder(**options)
     return net
 
@@ -227,7 +229,7 @@ def find(name: str | Path) -> Weights:
     if path.suffix == ".safetensors" or path.exists():
         return _read(path.stem, path, {})
     raise ModelError(
-        f"model: found {str(name)!r}, wanted {_known(str(name), MODELS)}, or the path of a .safetensors file"
+        f"model: found {str(name)!r}, wanted {nearest(str(name), MODELS, LIKE)}, or the path of a .safetensors file"
     )
 
 
@@ -357,8 +359,3 @@ def _metadata(path: Path, data: bytes) -> dict[str, str]:
         return dict(header.get("__metadata__", {}))
     except (ValueError, AttributeError):
         raise ModelError(f"{path}: found something else, wanted a .safetensors file") from None
-
-
-def _known(found: str, table: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(found, list(table), n=1, cutoff=0.75)
-    return f"{close[0]!r} perhaps (of {', '.join(table)})" if close else f"one of {', '.join(table)}"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
-from restauro.deconvolution.deconvolve import DeconvolutionSettings
-from restauro.degrade.kernel_files import read_kernel
 from restauro.errors import UsageError
 from restauro.models import find
 from restauro.picture import read
-from restauro.restore.by_kernel import ESTIMATE
-from restauro.restore.verbs import deblur as deblur_picture
+
+if TYPE_CHECKING:
+    from restauro.deconvolution.deconvolve import DeconvolutionSettings
 
 
 def deblur(
@@ -70,6 +69,10 @@ def deblur(
     mask
         A grey picture of the same size: white is deblurred, black stays as it is.
     """
+    from restauro.degrade.kernel_files import read_kernel
+    from restauro.restore.by_kernel import ESTIMATE
+    from restauro.restore.verbs import deblur as deblur_picture
+
     settings = _deconvolution(kernel, method, balance, iterations, linear_light, kernel_size)
     if kernel is not None and model is not None:
         raise UsageError("deblur: found --model and --kernel, wanted one of them; leave the other out")
@@ -103,6 +106,9 @@ def _deconvolution(
     kernel_size: int | None,
 ) -> DeconvolutionSettings | None:
     """The settings of deconvolution; an option that would do nothing is refused."""
+    from restauro.deconvolution.deconvolve import DeconvolutionSettings
+    from restauro.restore.by_kernel import ESTIMATE
+
     if kernel is None:
         given = {"--method": method, "--balance": balance, "--iterations": iterations, "--linear-light": linear_light}
         given |= {"--kernel-size": kernel_size}

@@ -13,9 +13,7 @@ from restauro import __version__
 from restauro.cli.files import classical, each_picture
 from restauro.cli.options import FileOptions, Inputs, parse_settings
 from restauro.picture import Picture
-from restauro.restore.outcome import Restored
-from restauro.restore.verbs import Progress
-from restauro.restore.verbs import degrade as degrade_picture
+from restauro.restore.outcome import Progress, Restored
 
 
 def degrade(
@@ -50,6 +48,8 @@ def degrade(
         Decides whatever is random in the law. The first picture gets this seed, the next one seed + 1, and so on;
         the record of each names its own.
     """
+    from restauro.restore.verbs import degrade as degrade_picture
+
     settings = parse_settings(set_)
     number = count(seed)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from restauro.errors import RestauroError
-from restauro.metrics.psnr import psnr
-from restauro.metrics.ssim import ssim
 from restauro.picture import from_array, write
 from restauro.restore.outcome import Restored
-from restauro.restore.verbs import desmooth, smooth
-from restauro.sheet import Array, Panel, comparison
+
+if TYPE_CHECKING:
+    from restauro.sheet import Array
 
 #: Where the detail of the comparison is cut out of the astronaut (top, left, height, width).
 FACE = (40, 160, 128, 128)
@@ -32,7 +29,11 @@ def demo(folder: str = "restauro-demo", *, model: str = "desmooth-l0") -> int:
     model
         The network that restores.
     """
+    import numpy as np
     from skimage.data import astronaut
+
+    from restauro.restore.verbs import desmooth, smooth
+    from restauro.sheet import Panel, comparison
 
     target = Path(folder)
     try:
@@ -70,5 +71,11 @@ def demo(folder: str = "restauro-demo", *, model: str = "desmooth-l0") -> int:
 
 
 def _score(pixels: Array, truth: Array) -> str:
+    import numpy as np
+    import torch
+
+    from restauro.metrics.psnr import psnr
+    from restauro.metrics.ssim import ssim
+
     a, b = (torch.from_numpy(np.clip(p, 0, 1)).permute(2, 0, 1)[None] for p in (pixels, truth))
     return f"PSNR {float(psnr(a, b)[0]):.2f} dB, SSIM {float(ssim(a, b)[0]):.3f}"

@@ -10,7 +10,6 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.models import find
 from restauro.picture import read
-from restauro.restore.verbs import desmooth as desmooth_picture
 
 
 def desmooth(
@@ -42,6 +41,8 @@ def desmooth(
     mask
         A grey picture of the same size: white is restored, black stays as it is.
     """
+    from restauro.restore.verbs import desmooth as desmooth_picture
+
     weights = find(model)
     area = read(mask) if mask else None
     settings = engine.settings()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
-from restauro.metrics.report import csv_text, json_text, markdown
-from restauro.metrics.table import Table
+
+if TYPE_CHECKING:
+    from restauro.metrics.table import Table
 
 DEFAULT_METRICS = "clean"
-WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": csv_text, ".json": json_text}
 
 
 def evaluate(
@@ -138,15 +138,18 @@ def _model_tables(
 
 
 def _put(table: Table, name: str, output: str | None, as_json: bool) -> None:
+    from restauro.metrics.report import csv_text, json_text, markdown
+
+    writers = {".md": markdown, ".csv": csv_text, ".json": json_text}
     if output is None:
         heading = f"## {name}\n\n" if name and not as_json else ""
         sys.stdout.write(heading + (json_text(table) if as_json else markdown(table)) + "\n")
         return
     path = Path(output)
-    if path.suffix not in WRITERS:
-        raise UsageError(f"-o: found {output!r}, wanted a name that ends in {', '.join(WRITERS)}")
+    if path.suffix not in writers:
+        raise UsageError(f"-o: found {output!r}, wanted a name that ends in {', '.join(writers)}")
     if name:
         path = path.with_name(f"{path.stem}.{name}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(WRITERS[path.suffix](table), encoding="utf-8")
+    path.write_text(writers[path.suffix](table), encoding="utf-8")
     sys.stdout.write(f"{path}\n")

@@ -10,7 +10,6 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import FileOptions, Inputs
 from restauro.errors import UsageError
 from restauro.models import find
-from restauro.restore.explain.figure import explain as explain_picture
 
 
 def explain(
@@ -46,6 +45,8 @@ def explain(
     side
         Larger pictures are reduced to this longer side first.
     """
+    from restauro.restore.explain.figure import explain as explain_picture
+
     weights = find(model)
     at = None if pixel is None else _parse_pixel(pixel)
     return each_picture(

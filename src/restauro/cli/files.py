@@ -16,8 +16,7 @@ from restauro.cli.options import FileOptions
 from restauro.codecs.formats import of_suffix
 from restauro.errors import PictureError, RestauroError, UsageError, surprise
 from restauro.picture import Picture, encode, losses, read, write
-from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
-from restauro.restore.verbs import Progress
+from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored, Skipped
 
 Opened = Callable[[str | bytes, int], Any]  # a path or bytes, and the most pixels allowed, to what Change takes
 Change = Callable[[Any, Progress], Outcome]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json as json_module
 import sys
 import time
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from restauro.batch.walk import STREAM, Job, plan
 from restauro.cli.options import Inputs
 from restauro.errors import ModelError, PictureError, RestauroError, surprise
 from restauro.picture import read
-from restauro.restore.inspect.report import Report
-from restauro.restore.inspect.report import inspect as inspect_picture
+
+if TYPE_CHECKING:
+    from restauro.restore.inspect.report import Report
 
 
 def inspect(*inputs: Inputs, json: bool = False, dry_run: bool = False, max_pixels: int = 200_000_000) -> int:
@@ -62,6 +62,8 @@ def inspect(*inputs: Inputs, json: bool = False, dry_run: bool = False, max_pixe
 
 
 def _one(job: Job, max_pixels: int) -> tuple[Report | None, str]:
+    from restauro.restore.inspect.report import inspect as inspect_picture
+
     if job.skip:
         return None, ""
     try:
@@ -103,6 +105,8 @@ def _readable(name: str, report: Report) -> str:
 
 def _where(report: Report) -> str:
     """Share of the places, and on which side of the picture they are if they are not all over."""
+    import numpy as np
+
     likely = report.places > 0.5
     count = f"{int(likely.sum())} of {likely.size} places"
     if not likely.any() or likely.mean() > 0.75:

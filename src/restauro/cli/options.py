@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
-from restauro.restore.engine import EngineSettings
+
+if TYPE_CHECKING:
+    from restauro.restore.engine import EngineSettings
 
 #: Pictures to do. A lone hyphen is stdin, so hyphens must pass here; restauro.batch.walk refuses unknown options.
 Inputs = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -53,6 +55,8 @@ class EngineOptions:
 
     def settings(self) -> EngineSettings:
         """The engine's own settings."""
+        from restauro.restore.engine import EngineSettings
+
         limit = None if self.memory is None else parse_bytes(self.memory)
         return EngineSettings(device=self.device, precision=self.precision, memory_limit=limit, tile_px=self.tile)
 

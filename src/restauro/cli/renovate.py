@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,11 +11,10 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.models import find
 from restauro.picture import Picture, read
-from restauro.restore.faces.face import Box
-from restauro.restore.outcome import Outcome, Restored
-from restauro.restore.renovate import FaceSettings, Renovation
-from restauro.restore.renovate import renovate as renovate_picture
-from restauro.restore.verbs import Progress
+from restauro.restore.outcome import Outcome, Progress, Restored
+
+if TYPE_CHECKING:
+    from restauro.restore.faces.face import Box
 
 
 def renovate(
@@ -74,6 +73,9 @@ def renovate(
     guide
         With --aligned: a label PNG of the picture's size, for a model of your own that was trained with maps.
     """
+    from restauro.restore.renovate import FaceSettings
+    from restauro.restore.renovate import renovate as renovate_picture
+
     box = _box(faces)
     settings = FaceSettings("all" if box else faces, box, aligned, whole, historic, detector, smallest)
     weights = find(model)
@@ -108,6 +110,8 @@ def _box(text: str) -> Box | None:
 
 def _told(outcome: Outcome) -> Outcome:
     """The faces in words, for those who do not read JSON."""
+    from restauro.restore.renovate import Renovation
+
     if not (isinstance(outcome, Restored) and isinstance(outcome.evidence, Renovation)):
         return outcome
     lines = []

@@ -11,9 +11,7 @@ from restauro.cli.options import EngineOptions, FileOptions, Inputs, parse_setti
 from restauro.errors import UsageError
 from restauro.models import find
 from restauro.picture import Picture, read
-from restauro.restore.outcome import Outcome
-from restauro.restore.verbs import Progress, by_model, is_filter, network_settings
-from restauro.restore.verbs import smooth as smooth_picture
+from restauro.restore.outcome import Outcome, Progress
 
 
 def smooth(
@@ -56,6 +54,9 @@ def smooth(
     mask
         A grey picture of the same size: white is smoothed, black stays as it is.
     """
+    from restauro.restore.verbs import by_model, is_filter, network_settings
+    from restauro.restore.verbs import smooth as smooth_picture
+
     if method is not None and model is not None:
         raise UsageError(f"smooth: found --method {method} and --model {model}, wanted one of them")
     name = model or method or "l0"

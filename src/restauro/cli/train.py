@@ -7,17 +7,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
 from restauro.models import find
-from restauro.train.few_shot import few_shot_recipe
-from restauro.train.loop import Progress
-from restauro.train.loop import train as run_training
-from restauro.train.parallel import joined, own_share
-from restauro.train.recipe import Recipe, changed, read_recipe
+
+if TYPE_CHECKING:
+    from restauro.train.loop import Progress
+    from restauro.train.recipe import Recipe
 
 
 @Parameter(name="*")
@@ -84,6 +83,9 @@ def train(
     tensorboard
         Write the log and the sheets for TensorBoard too (needs restauro[tensorboard]).
     """
+    from restauro.train.loop import train as run_training
+    from restauro.train.parallel import joined, own_share
+
     settings, folder_of_data = _from_pairs(pairs, set_) if pairs.few_shot else _from_recipe(recipe, root, set_)
     if threads is not None:
         import torch
@@ -108,6 +110,8 @@ def train(
 
 
 def _from_recipe(recipe: str | None, root: str | None, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
+    from restauro.train.recipe import read_recipe
+
     if recipe is None:
         raise UsageError("train: found no recipe, wanted a .toml file, or --few-shot MODEL with --inputs and --truths")
     if root is None:
@@ -116,6 +120,9 @@ def _from_recipe(recipe: str | None, root: str | None, overrides: tuple[str, ...
 
 
 def _from_pairs(pairs: PairOptions, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
+    from restauro.train.few_shot import few_shot_recipe
+    from restauro.train.recipe import changed
+
     if pairs.truths is None or pairs.inputs is None:
         raise UsageError("--few-shot: found no pairs, wanted --inputs and --truths, two folders with the same names")
     recipe, root = few_shot_recipe(find(str(pairs.few_shot)), pairs.truths, pairs.inputs, pairs.name)
@@ -151,6 +158,7 @@ class _Ticker:
 def progress_line(now: Progress) -> str:
     """What is done, how fast, the losses and the time left.
 
+    >>> from restauro.train.loop import Progress
     >>> progress_line(Progress(250, 1000, {"l1": 0.031}, 4.0))
     '#####...............  250/1000  4.00 it/s  l1 0.0310  3:08 left'
     >>> progress_line(Progress(250, 1000, {"l1": 0.031}, 4.0, seconds_given=59.0))

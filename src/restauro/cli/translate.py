@@ -10,10 +10,7 @@ from cyclopts import Parameter
 from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.errors import PictureError
-from restauro.restore.outcome import Outcome
-from restauro.restore.translate import translate as translate_labels
-from restauro.restore.translate import translator
-from restauro.restore.verbs import Progress
+from restauro.restore.outcome import Outcome, Progress
 
 
 def translate(
@@ -49,6 +46,9 @@ def translate(
     instances
         The map of object ids, or a folder with one under the name of each label map, for models that take borders.
     """
+    from restauro.restore.translate import translate as translate_labels
+    from restauro.restore.translate import translator
+
     ready = translator(model, classes)
     settings = engine.settings()
 

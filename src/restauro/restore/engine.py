@@ -10,7 +10,7 @@ The picture stays in host memory and each tile goes to the device alone. The res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,13 +23,13 @@ from restauro.errors import EngineError, SettingError
 from restauro.facts import Facts, Precision, SeesWhole
 from restauro.restore.device import choose_device, choose_precision, is_out_of_memory, on_device, threads
 from restauro.restore.memory import free_bytes
+from restauro.restore.outcome import Progress
 from restauro.restore.tiles import Grid, Span, cut, largest_tile_px
 
-__all__ = ["DEFAULTS", "EngineSettings", "Progress", "Run", "choose_device", "choose_precision", "run"]
+__all__ = ["DEFAULTS", "EngineSettings", "Run", "choose_device", "choose_precision", "run"]
 
 Pixels = NDArray[np.float32]
 Map = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 #: Numbers per pixel that looking at a whole picture keeps or computes with, beside the picture itself.
 SEEN = 5

@@ -15,11 +15,15 @@ never the input under another name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from restauro.picture import Picture
+
+#: Called with (parts done, parts in all) while a picture is being computed.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

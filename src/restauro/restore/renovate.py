@@ -38,9 +38,9 @@ from restauro.restore.faces.find import detector_named, find_faces
 from restauro.restore.faces.paste import Change, paste_all
 from restauro.restore.faces.sample import Similarity
 from restauro.restore.guided import read_guide
-from restauro.restore.outcome import Evidence, Failed, Outcome, Restored, Skipped
+from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored, Skipped
 from restauro.restore.strength import blend, check_mask
-from restauro.restore.verbs import Progress, by_model
+from restauro.restore.verbs import by_model
 from restauro.sheet import grid
 
 Array = NDArray[np.float32]

@@ -13,21 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from restauro.degrade.laws import Record, degrade_tensor
-from restauro.errors import EngineError, UsageError
+from restauro.errors import EngineError, UsageError, nearest
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
 from restauro.restore.engine import EngineSettings, run
 from restauro.restore.guided import guided, require_no_guide
-from restauro.restore.outcome import Evidence, Failed, Outcome, Restored
+from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored
 from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
-from restauro.smooth.catalogue import METHODS, nearest, smooth_tensor
 
 if TYPE_CHECKING:
     from restauro.deconvolution.deconvolve import DeconvolutionSettings
+    from restauro.degrade.laws import Record
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-Progress = Callable[[int, int], None]
 
 
 def smooth(
@@ -81,6 +79,8 @@ def smooth(
         return outcome.picture
     if engine is not None:
         raise UsageError(f"engine: found settings of the engine, wanted none: {method} is a filter and runs without it")
+    from restauro.smooth.catalogue import smooth_tensor
+
     proposal = _on_tensor(picture, lambda x: smooth_tensor(x, str(method), settings))
     return picture.with_pixels(blend(picture.pixels, proposal, strength, _weights(mask)))
 
@@ -93,6 +93,8 @@ def is_filter(method: str | Path | Weights) -> bool:
     """
     if not isinstance(method, str) or Path(method).suffix == ".safetensors" or method in MODELS:
         return False
+    from restauro.smooth.catalogue import METHODS
+
     if method not in METHODS:
         networks = [spec.name for spec in MODELS.values() if spec.verb == "smooth"]
         wanted = nearest(method, [*METHODS, *networks])
@@ -113,6 +115,8 @@ def degrade(
     picture: Picture, law: str, settings: Mapping[str, float | int | str] | None = None, *, seed: int = 0
 ) -> tuple[Picture, Record]:
     """Make a picture worse by a law of :data:`restauro.degrade.laws.LAWS`, and say what was done."""
+    from restauro.degrade.laws import degrade_tensor
+
     x, record = degrade_tensor(_tensor(picture), law, settings, seed=seed)
     return picture.with_pixels(_array(x)), record
 

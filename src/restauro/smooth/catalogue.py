@@ -5,14 +5,13 @@ A new filter is one file, and one line here.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
-from restauro.errors import SettingError, UsageError
+from restauro.errors import SettingError, UsageError, nearest
 from restauro.smooth.bilateral import BilateralSettings, JointBilateralSettings, bilateral, joint_bilateral
 from restauro.smooth.domain_transform import DomainTransformSettings, domain_transform
 from restauro.smooth.fgs import FGSSettings, fgs
@@ -115,14 +114,3 @@ _ACCEPTED: dict[Any, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
     "str": ((str,), "a word"),
 }
-
-
-def nearest(found: str, known: Iterable[str]) -> str:
-    """Name the nearest known word and all of them, or all of them.
-
-    >>> nearest("rtw", ["l0", "rtv"])
-    "'rtv' perhaps (of l0, rtv)"
-    """
-    names = list(known)
-    close = difflib.get_close_matches(found, names, n=1)
-    return f"{close[0]!r} perhaps (of {', '.join(names)})" if close else f"one of {', '.join(names)}"
