@@ -7,58 +7,77 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
-
-from torch import Tensor
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from restauro.errors import SettingError, UsageError, nearest
-from restauro.smooth.bilateral import BilateralSettings, JointBilateralSettings, bilateral, joint_bilateral
-from restauro.smooth.domain_transform import DomainTransformSettings, domain_transform
-from restauro.smooth.fgs import FGSSettings, fgs
-from restauro.smooth.guided import GuidedSettings, guided
-from restauro.smooth.ils import ILSSettings, ils
-from restauro.smooth.iso import ISOSettings, iso_approx
-from restauro.smooth.l0 import L0Settings, l0
-from restauro.smooth.pnls import PNLSSettings, pnls_approx
-from restauro.smooth.rolling_guidance import RollingGuidanceSettings, rolling_guidance
-from restauro.smooth.rtv import RTVSettings, rtv
-from restauro.smooth.sdf import SDFSettings, sdf
-from restauro.smooth.sgf import SGFSettings, sgf
-from restauro.smooth.wls import WLSSettings, wls
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Setting = float | int | str
 
 
 @dataclass(frozen=True)
 class Method:
-    """One filter: its settings' class, its function of ([N, C, H, W], settings), and its source."""
+    """One filter: where it is as module:function, the name of its settings' class there, and its source.
 
-    settings: type[Any]
-    function: Callable[[Tensor, Any], Tensor]
+    The module is imported when the filter is asked for, so that one filter does not wait for what the others need.
+    """
+
+    where: str
+    settings_name: str
     paper: str
+
+    @property
+    def function(self) -> Callable[[Tensor, Any], Tensor]:
+        """From [N, C, H, W] and settings to the same."""
+        function: Callable[[Tensor, Any], Tensor] = getattr(self._module, self.where.partition(":")[2])
+        return function
+
+    @property
+    def settings(self) -> type[Any]:
+        """The class of its settings, which checks them."""
+        settings: type[Any] = getattr(self._module, self.settings_name)
+        return settings
+
+    @property
+    def _module(self) -> ModuleType:
+        return import_module(f"restauro.smooth.{self.where.partition(':')[0]}")
 
 
 METHODS: dict[str, Method] = {
-    "l0": Method(L0Settings, l0, "Xu et al. 2011: few edges, flat regions between them"),
-    "rtv": Method(RTVSettings, rtv, "Xu et al. 2012, relative total variation: removes texture, keeps structure"),
-    "guided": Method(GuidedSettings, guided, "He et al. 2013: locally a linear function of the guide"),
-    "rolling-guidance": Method(RollingGuidanceSettings, rolling_guidance, "Zhang et al. 2014: removes what is small"),
+    "l0": Method("l0:l0", "L0Settings", "Xu et al. 2011: few edges, flat regions between them"),
+    "rtv": Method(
+        "rtv:rtv", "RTVSettings", "Xu et al. 2012, relative total variation: removes texture, keeps structure"
+    ),
+    "guided": Method("guided:guided", "GuidedSettings", "He et al. 2013: locally a linear function of the guide"),
+    "rolling-guidance": Method(
+        "rolling_guidance:rolling_guidance", "RollingGuidanceSettings", "Zhang et al. 2014: removes what is small"
+    ),
     "bilateral": Method(
-        BilateralSettings, bilateral, "Tomasi, Manduchi 1998: mean over what is near in place and colour"
+        "bilateral:bilateral", "BilateralSettings", "Tomasi, Manduchi 1998: mean over what is near in place and colour"
     ),
     "joint-bilateral": Method(
-        JointBilateralSettings, joint_bilateral, "Petschnig et al. 2004: near in a guide's colour"
+        "bilateral:joint_bilateral", "JointBilateralSettings", "Petschnig et al. 2004: near in a guide's colour"
     ),
-    "fgs": Method(FGSSettings, fgs, "Min et al. 2014, fast global smoother: strong, in linear time"),
-    "wls": Method(WLSSettings, wls, "Farbman et al. 2008, weighted least squares: flat except over edges"),
-    "ils": Method(ILSSettings, ils, "Liu et al. 2020, iterative least squares: a few FFTs"),
-    "sdf": Method(SDFSettings, sdf, "Ham et al. 2018: edges of a static guide and of the result itself"),
-    "sgf": Method(SGFSettings, sgf, "Zhang et al. 2015, segment graph filter: mean along trees over superpixels"),
-    "domain-transform": Method(DomainTransformSettings, domain_transform, "Gastal, Oliveira 2011: the fastest here"),
+    "fgs": Method("fgs:fgs", "FGSSettings", "Min et al. 2014, fast global smoother: strong, in linear time"),
+    "wls": Method("wls:wls", "WLSSettings", "Farbman et al. 2008, weighted least squares: flat except over edges"),
+    "ils": Method("ils:ils", "ILSSettings", "Liu et al. 2020, iterative least squares: a few FFTs"),
+    "sdf": Method("sdf:sdf", "SDFSettings", "Ham et al. 2018: edges of a static guide and of the result itself"),
+    "sgf": Method(
+        "sgf:sgf", "SGFSettings", "Zhang et al. 2015, segment graph filter: mean along trees over superpixels"
+    ),
+    "domain-transform": Method(
+        "domain_transform:domain_transform", "DomainTransformSettings", "Gastal, Oliveira 2011: the fastest here"
+    ),
     "pnls-approx": Method(
-        PNLSSettings, pnls_approx, "after Xu et al. 2020, pixel-level non-local smoothing; approximate"
+        "pnls:pnls_approx", "PNLSSettings", "after Xu et al. 2020, pixel-level non-local smoothing; approximate"
     ),
-    "iso-approx": Method(ISOSettings, iso_approx, "after Xu et al. 2021, isotropic patch recurrence; approximate"),
+    "iso-approx": Method(
+        "iso:iso_approx", "ISOSettings", "after Xu et al. 2021, isotropic patch recurrence; approximate"
+    ),
 }
 
 
