@@ -34,6 +34,13 @@ for verb in VERBS:
     assert main([verb, "--help"]) == 0, verb
 """
 
+MISSING = """
+from restauro.cli.main import main
+for verb in (["smooth"], ["desmooth"], ["deblur"], ["renovate"], ["degrade", "l0"]):
+    assert main([*verb, "no-such-picture.jpg"]) == 2, verb
+    assert main([*verb, "no-such-picture.jpg", "--dry-run"]) == 0, verb
+"""
+
 
 def run(code: str) -> tuple[str, float]:
     """Output and user CPU seconds of a fresh interpreter that runs `code`."""
@@ -72,6 +79,10 @@ def test_help_on_a_verb_loads_no_rooms() -> None:
     output, _ = run(HELP_ON_VERBS)
     assert output.count("Usage: restauro") == len(VERBS)
     assert set(heavy_modules_after(HELP_ON_VERBS)) <= {"numpy"}
+
+
+def test_a_missing_picture_is_told_without_loading_torch() -> None:
+    assert set(heavy_modules_after(MISSING)) <= {"numpy"}
 
 
 def test_help_is_quick() -> None:

@@ -18,7 +18,7 @@ import skimage.data
 import restauro as rs
 from restauro.cli.demo import demo
 from restauro.picture import from_array
-from restauro.restore.renovate import FaceSettings
+from restauro.restore.faces.settings import FaceSettings
 from restauro.sheet import grid
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"

@@ -18,7 +18,7 @@ from restauro.models import build, find, load, save_weights
 from restauro.nets.layers.labels import semantic
 from restauro.picture import from_array
 from restauro.restore.engine import EngineSettings
-from restauro.restore.renovate import FaceSettings
+from restauro.restore.faces.settings import FaceSettings
 
 CLASSES = ClassList((LabelClass(0, "background"), LabelClass(5, "skin"), LabelClass(9, "eye"), LabelClass(10, "nose")))
 OPTIONS = {"variant": "spade", "width": 1, "guide_channels": 4, "norm": "instance", "residual": True}

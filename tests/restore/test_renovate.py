@@ -17,7 +17,8 @@ from restauro.restore import renovate as module
 from restauro.restore.engine import EngineSettings
 from restauro.restore.faces.align import crop_of
 from restauro.restore.faces.face import Face
-from restauro.restore.renovate import FaceSettings, Renovation
+from restauro.restore.faces.settings import FaceSettings
+from restauro.restore.renovate import Renovation
 from restauro.restore.verbs import by_model
 
 ASTRONAUT = skimage.data.astronaut()[0:300, 60:400]

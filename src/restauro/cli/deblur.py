@@ -10,10 +10,12 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.errors import UsageError
 from restauro.models import find
-from restauro.picture import read
+from restauro.picture import Picture, read
+from restauro.restore.outcome import Outcome, Progress
 
 if TYPE_CHECKING:
     from restauro.deconvolution.deconvolve import DeconvolutionSettings
+    from restauro.degrade.kernel_files import Taps
 
 
 def deblur(
@@ -69,22 +71,18 @@ def deblur(
     mask
         A grey picture of the same size: white is deblurred, black stays as it is.
     """
-    from restauro.degrade.kernel_files import read_kernel
-    from restauro.restore.by_kernel import ESTIMATE
-    from restauro.restore.verbs import deblur as deblur_picture
-
     settings = _deconvolution(kernel, method, balance, iterations, linear_light, kernel_size)
     if kernel is not None and model is not None:
         raise UsageError("deblur: found --model and --kernel, wanted one of them; leave the other out")
     weights = find(model or "deblur-general") if kernel is None else None
-    taps = kernel if kernel in (None, ESTIMATE) else read_kernel(kernel)
+    taps = None if kernel is None else _taps(kernel)
     area = read(mask) if mask else None
     run = engine.settings()
-    return each_picture(
-        inputs,
-        files,
-        made="deblurred",
-        change=lambda picture, progress: deblur_picture(
+
+    def change(picture: Picture, progress: Progress) -> Outcome:
+        from restauro.restore.verbs import deblur as deblur_picture
+
+        return deblur_picture(
             picture,
             weights,
             kernel=taps,
@@ -93,8 +91,16 @@ def deblur(
             mask=area,
             engine=run,
             progress=progress,
-        ),
-    )
+        )
+
+    return each_picture(inputs, files, made="deblurred", change=change)
+
+
+def _taps(kernel: str) -> str | Taps:
+    from restauro.degrade.kernel_files import read_kernel
+    from restauro.restore.by_kernel import ESTIMATE
+
+    return kernel if kernel == ESTIMATE else read_kernel(kernel)
 
 
 def _deconvolution(
@@ -106,9 +112,6 @@ def _deconvolution(
     kernel_size: int | None,
 ) -> DeconvolutionSettings | None:
     """The settings of deconvolution; an option that would do nothing is refused."""
-    from restauro.deconvolution.deconvolve import DeconvolutionSettings
-    from restauro.restore.by_kernel import ESTIMATE
-
     if kernel is None:
         given = {"--method": method, "--balance": balance, "--iterations": iterations, "--linear-light": linear_light}
         given |= {"--kernel-size": kernel_size}
@@ -116,6 +119,9 @@ def _deconvolution(
             if value:
                 raise UsageError(f"{option}: found no --kernel beside it, wanted one; name the kernel, or leave it out")
         return None
+    from restauro.deconvolution.deconvolve import DeconvolutionSettings
+    from restauro.restore.by_kernel import ESTIMATE
+
     if method == "richardson-lucy" and balance is not None:
         raise UsageError("--balance: found richardson-lucy, wanted wiener; leave one of them out, or use --iterations")
     if method != "richardson-lucy" and iterations is not None:

@@ -48,12 +48,12 @@ def degrade(
         Decides whatever is random in the law. The first picture gets this seed, the next one seed + 1, and so on;
         the record of each names its own.
     """
-    from restauro.restore.verbs import degrade as degrade_picture
-
     settings = parse_settings(set_)
     number = count(seed)
 
     def change(picture: Picture, progress: Progress) -> Restored:
+        from restauro.restore.verbs import degrade as degrade_picture
+
         worse, record = degrade_picture(picture, law, settings, seed=next(number))
         note = json.dumps({**asdict(record), "restauro": __version__}, sort_keys=True)
         return classical(f"degrade:{law}", lambda: worse, note)

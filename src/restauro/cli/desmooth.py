@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.models import find
-from restauro.picture import read
+from restauro.picture import Picture, read
+from restauro.restore.outcome import Outcome, Progress
 
 
 def desmooth(
@@ -41,16 +42,13 @@ def desmooth(
     mask
         A grey picture of the same size: white is restored, black stays as it is.
     """
-    from restauro.restore.verbs import desmooth as desmooth_picture
-
     weights = find(model)
     area = read(mask) if mask else None
     settings = engine.settings()
-    return each_picture(
-        inputs,
-        files,
-        made="desmoothed",
-        change=lambda picture, progress: desmooth_picture(
-            picture, weights, strength=strength, mask=area, engine=settings, progress=progress
-        ),
-    )
+
+    def change(picture: Picture, progress: Progress) -> Outcome:
+        from restauro.restore.verbs import desmooth as desmooth_picture
+
+        return desmooth_picture(picture, weights, strength=strength, mask=area, engine=settings, progress=progress)
+
+    return each_picture(inputs, files, made="desmoothed", change=change)

@@ -10,6 +10,8 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import FileOptions, Inputs
 from restauro.errors import UsageError
 from restauro.models import find
+from restauro.picture import Picture
+from restauro.restore.outcome import Outcome, Progress
 
 
 def explain(
@@ -45,18 +47,15 @@ def explain(
     side
         Larger pictures are reduced to this longer side first.
     """
-    from restauro.restore.explain.figure import explain as explain_picture
-
     weights = find(model)
     at = None if pixel is None else _parse_pixel(pixel)
-    return each_picture(
-        inputs,
-        files,
-        made="explained",
-        change=lambda picture, progress: explain_picture(
-            picture, weights, layers=layer or None, pixel=at, side_px=side
-        ),
-    )
+
+    def change(picture: Picture, progress: Progress) -> Outcome:
+        from restauro.restore.explain.figure import explain as explain_picture
+
+        return explain_picture(picture, weights, layers=layer or None, pixel=at, side_px=side)
+
+    return each_picture(inputs, files, made="explained", change=change)
 
 
 def _parse_pixel(text: str) -> tuple[int, int]:

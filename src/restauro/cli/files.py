@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,6 +45,8 @@ def each_picture(
             what = f"{job.source}: skipped, {job.skip}" if job.skip else f"{job.source} -> {job.target}"
             sys.stdout.write(what + "\n")
         return 0
+    if any(job.source == STREAM or Path(job.source).exists() for job in jobs if not job.skip):
+        import_module("restauro.restore.verbs")  # torch: not without something to do, nor on the first picture's clock
     done = failed = 0
     with _Bar(sum(not job.skip for job in jobs)) as bar:
         for job in jobs:

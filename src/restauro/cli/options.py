@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from restauro.errors import UsageError
-
-if TYPE_CHECKING:
-    from restauro.restore.engine import EngineSettings
+from restauro.restore.request import EngineSettings
 
 #: Pictures to do. A lone hyphen is stdin, so hyphens must pass here; restauro.batch.walk refuses unknown options.
 Inputs = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -55,8 +53,6 @@ class EngineOptions:
 
     def settings(self) -> EngineSettings:
         """The engine's own settings."""
-        from restauro.restore.engine import EngineSettings
-
         limit = None if self.memory is None else parse_bytes(self.memory)
         return EngineSettings(device=self.device, precision=self.precision, memory_limit=limit, tile_px=self.tile)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,10 +11,9 @@ from restauro.cli.files import each_picture
 from restauro.cli.options import EngineOptions, FileOptions, Inputs
 from restauro.models import find
 from restauro.picture import Picture, read
+from restauro.restore.faces.face import Box
+from restauro.restore.faces.settings import FaceSettings
 from restauro.restore.outcome import Outcome, Progress, Restored
-
-if TYPE_CHECKING:
-    from restauro.restore.faces.face import Box
 
 
 def renovate(
@@ -73,9 +72,6 @@ def renovate(
     guide
         With --aligned: a label PNG of the picture's size, for a model of your own that was trained with maps.
     """
-    from restauro.restore.renovate import FaceSettings
-    from restauro.restore.renovate import renovate as renovate_picture
-
     box = _box(faces)
     settings = FaceSettings("all" if box else faces, box, aligned, whole, historic, detector, smallest)
     weights = find(model)
@@ -83,6 +79,8 @@ def renovate(
     how = engine.settings()
 
     def change(picture: Picture, progress: Progress) -> Outcome:
+        from restauro.restore.renovate import renovate as renovate_picture
+
         outcome = renovate_picture(
             picture,
             weights,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,6 +13,7 @@ from restauro.errors import UsageError
 from restauro.models import find
 from restauro.picture import Picture, read
 from restauro.restore.outcome import Outcome, Progress
+from restauro.restore.request import is_filter
 
 
 def smooth(
@@ -54,9 +56,6 @@ def smooth(
     mask
         A grey picture of the same size: white is smoothed, black stays as it is.
     """
-    from restauro.restore.verbs import by_model, is_filter, network_settings
-    from restauro.restore.verbs import smooth as smooth_picture
-
     if method is not None and model is not None:
         raise UsageError(f"smooth: found --method {method} and --model {model}, wanted one of them")
     name = model or method or "l0"
@@ -67,14 +66,29 @@ def smooth(
     if model is None and is_filter(name):
         if engine != EngineOptions() or samples is not None:
             raise UsageError(f"smooth: found options of networks, wanted none: {name} is a filter; name a --model")
-        return each_picture(
-            inputs,
-            files,
-            made="smoothed",
-            change=lambda picture, _: classical(
+
+        def change(picture: Picture, progress: Progress) -> Outcome:
+            from restauro.restore.verbs import smooth as smooth_picture
+
+            return classical(
                 name, lambda: smooth_picture(picture, name, strength=strength, mask=area, engine=None, **settings)
-            ),
-        )
+            )
+
+        return each_picture(inputs, files, made="smoothed", change=change)
+    return _by_network(name, inputs, settings, strength, area, files, engine)
+
+
+def _by_network(
+    name: str,
+    inputs: Sequence[str],
+    settings: Mapping[str, float | int | str],
+    strength: float,
+    area: Picture | None,
+    files: FileOptions,
+    engine: EngineOptions,
+) -> int:
+    from restauro.restore.verbs import by_model, network_settings
+
     weights, how, options = find(name), network_settings(settings), engine.settings()
 
     def change(picture: Picture, progress: Progress) -> Outcome:

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from restauro.errors import EngineError, SettingError
+from restauro.errors import EngineError
 from restauro.facts import Facts, Precision, SeesWhole
 from restauro.restore.device import choose_device, choose_precision, is_out_of_memory, on_device, threads
 from restauro.restore.memory import free_bytes
 from restauro.restore.outcome import Progress
+from restauro.restore.request import DEFAULTS, EngineSettings
 from restauro.restore.tiles import Grid, Span, cut, largest_tile_px
 
 __all__ = ["DEFAULTS", "EngineSettings", "Run", "choose_device", "choose_precision", "run"]
@@ -33,57 +33,6 @@ Map = NDArray[np.float32]
 
 #: Numbers per pixel that looking at a whole picture keeps or computes with, beside the picture itself.
 SEEN = 5
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """How to run; the defaults suit a person at a desk.
-
-    Parameters
-    ----------
-    device
-        ``"auto"`` (CUDA, else MPS, else CPU) or a torch device such as ``"cpu"`` or ``"cuda:1"``.
-    precision
-        ``"auto"``: see :func:`restauro.restore.device.choose_precision`. Pixels are float32 before and after in any
-        case.
-    memory_limit
-        Bytes that a run may take on the device, on top of what is taken already (the input is the caller's);
-        on the CPU the result counts too. ``None``: half of what is free when the run starts. Runs at the same
-        time do not know of each other: divide it among them.
-    tile_px
-        Most that a tile writes on a side (but for rounding up to the network's multiple); it reads the
-        network's halo around that. ``None``: no tiles where the picture fits the memory, else the largest.
-    min_tile_px
-        Tiles never become smaller than this (or than ``tile_px``): better an error than a week of work.
-    threads
-        Threads of torch on the CPU, during the run; ``None`` leaves torch's own setting alone, and so should
-        callers that run several pictures at once (the setting may be shared by all of them).
-
-    Examples
-    --------
-    >>> EngineSettings(precision="float16")
-    Traceback (most recent call last):
-    ...
-    restauro.errors.SettingError: precision: found 'float16', wanted auto, float32 or bfloat16
-    """
-
-    device: str = "auto"
-    precision: Literal["auto"] | Precision = "auto"
-    memory_limit: int | None = None
-    tile_px: int | None = None
-    min_tile_px: int = 64
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise SettingError("precision", self.precision, "auto, float32 or bfloat16")
-        for name in ("memory_limit", "tile_px", "min_tile_px", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SettingError(name, value, "a whole number from 1")
-
-
-DEFAULTS = EngineSettings()
 
 
 @dataclass(frozen=True, eq=False)

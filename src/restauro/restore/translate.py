@@ -22,9 +22,10 @@ from restauro.labels import ClassList, read_class_list, read_ids, read_labels
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.nets.layers.labels import instance_edges, semantic
 from restauro.picture import from_array
-from restauro.restore.engine import DEFAULTS, EngineSettings, choose_device, choose_precision
+from restauro.restore.engine import choose_device, choose_precision
 from restauro.restore.memory import free_bytes
 from restauro.restore.outcome import Evidence, Failed, Outcome, Restored
+from restauro.restore.request import DEFAULTS, EngineSettings
 
 Bytes = NDArray[np.uint8]
 Source = str | Path | bytes | NDArray[np.integer]

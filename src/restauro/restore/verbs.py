@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from restauro.errors import EngineError, UsageError, nearest
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
-from restauro.restore.engine import EngineSettings, run
+from restauro.restore.engine import run
 from restauro.restore.guided import guided, require_no_guide
 from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored
+from restauro.restore.request import EngineSettings, is_filter
 from restauro.restore.strength import NetworkSettings, ask, blend, check_mask
 
 if TYPE_CHECKING:
@@ -83,23 +84,6 @@ def smooth(
 
     proposal = _on_tensor(picture, lambda x: smooth_tensor(x, str(method), settings))
     return picture.with_pixels(blend(picture.pixels, proposal, strength, _weights(mask)))
-
-
-def is_filter(method: str | Path | Weights) -> bool:
-    """Whether a method of smoothing is a filter; if not it is a network.
-
-    >>> is_filter("l0"), is_filter("mine.safetensors")
-    (True, False)
-    """
-    if not isinstance(method, str) or Path(method).suffix == ".safetensors" or method in MODELS:
-        return False
-    from restauro.smooth.catalogue import METHODS
-
-    if method not in METHODS:
-        networks = [spec.name for spec in MODELS.values() if spec.verb == "smooth"]
-        wanted = nearest(method, [*METHODS, *networks])
-        raise UsageError(f"method: found {method!r}, wanted {wanted}, or the path of a .safetensors file")
-    return True
 
 
 def network_settings(settings: Mapping[str, float | int | str]) -> NetworkSettings:
