@@ -83,12 +83,15 @@ def test_draws_are_means_over_all_and_intervals_over_pictures(root: Path, tmp_pa
     assert from_json(json_text(table)) == table
 
 
-def test_draws_are_refused_where_no_law_makes_the_inputs(
+def test_draws_are_refused_where_nothing_is_drawn(
     recipe: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     paired = PictureSet(name="p", folder="pictures", inputs="pictures")
     with pytest.raises(DataError, match="found 2 draws"):
         load_pairs(paired, root, DegradationSection(), tmp_path, draws=2)
+    fixed = DegradationSection(law="jpeg", settings={"severity": 1.0})
+    with pytest.raises(DataError, match="the law 'jpeg' draws nothing"):
+        load_pairs(PictureSet(name="v", folder="pictures"), root, fixed, tmp_path, draws=2)
     for wrong in (
         ["evaluate", "--restored", ".", "--truth", ".", "--draws", "2"],
         ["evaluate", "--model", "renovate-faces", "--recipe", str(recipe), "--root", str(root), "--draws", "0"],

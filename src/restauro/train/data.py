@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,8 @@ def load_pairs(
     Raises
     ------
     DataError
-        Pictures that cannot be read or are too small, or more than one draw of inputs that no law makes.
+        Pictures that cannot be read or are too small, or more than one draw where nothing is drawn: of inputs that no
+        law makes, or by a law without chance.
     """
     if draws > 1 and (spec.inputs or labels is not None):
         raise DataError(f"set {spec.name!r}: found {draws} draws, wanted 1: its inputs are files, not drawn by a law")
@@ -206,15 +208,27 @@ def load_pairs(
             progress(spec.name, index + 1, len(paths))
     if not pairs:
         raise DataError(f"{root / spec.folder}: every picture of set {spec.name!r} is smaller than {minimum_px} px")
+    _require_sound(pairs, spec, root, law, draws)
+    anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
+    found = PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns, draws=draws)
+    return replace(found, vary=spec.vary, bend=spec.bend, mix=spec.mix) if anew else found
+
+
+def _require_sound(pairs: list[Pair], spec: PictureSet, root: Path, law: DegradationSection, draws: int) -> None:
+    """Raise DataError where draws of a picture do not differ, or pictures of several sizes are to be mixed."""
+    if draws > 1 and all(np.array_equal(a.source, b.source) for a, b in _neighbours(pairs, draws)):
+        raise DataError(f"set {spec.name!r}: found {draws} draws, wanted 1: the law {law.law!r} draws nothing")
     sizes = {pair.truth.shape for pair in pairs}
     if spec.mix and len(sizes) > 1:
         raise DataError(
             f"{root / spec.folder}: pictures of {len(sizes)} sizes in set {spec.name!r}, wanted one size to mix them; "
             "crop them alike, or take 'mix' out of the recipe"
         )
-    anew = law if fresh and not spec.inputs and (labels is None or labels.beside) else None
-    found = PairSet(spec.name, spec.weight, tuple(pairs), anew, spec.turns, draws=draws)
-    return replace(found, vary=spec.vary, bend=spec.bend, mix=spec.mix) if anew else found
+
+
+def _neighbours(pairs: list[Pair], draws: int) -> Iterator[tuple[Pair, Pair]]:
+    """Each picture's draws, as they follow each other."""
+    return ((a, b) for place, (a, b) in enumerate(pairwise(pairs), 1) if place % draws)
 
 
 def digest(sets: list[PairSet]) -> str:
