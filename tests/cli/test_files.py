@@ -74,6 +74,14 @@ def test_degrade_records_what_was_done(here: Path, capsys: pytest.CaptureFixture
     assert record["law"] == "l0"
     assert record["seed"] == 7
     assert record["settings"]["lam"] == 0.02
+    assert row["seconds"] > 1e-4, "the law's time, not that of handing its result on"
+
+
+@pytest.mark.parametrize("words", [["--recipe", "noise", "aunt.png"], ["aunt.png", "--recipe", "noise"]])
+def test_the_law_may_be_named_by_an_option(here: Path, words: list[str]):
+    assert main(["degrade", "noise", "aunt.png", "--seed", "7", "-o", "a.png"]) == 0
+    assert main(["degrade", *words, "--seed", "7", "-o", "b.png"]) == 0
+    assert np.array_equal(_pixels("a.png"), _pixels("b.png"))
 
 
 def test_json_says_what_happened_to_each(here: Path, capsys: pytest.CaptureFixture[str]):

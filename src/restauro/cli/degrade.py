@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from itertools import count
 from typing import Annotated
@@ -17,7 +18,7 @@ from restauro.restore.outcome import Progress, Restored
 
 
 def degrade(
-    law: str,
+    law: Annotated[str, Parameter(name=["--law", "--recipe"])],
     *inputs: Inputs,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=False)] = (),
     seed: int = 0,
@@ -54,8 +55,9 @@ def degrade(
     def change(picture: Picture, progress: Progress) -> Restored:
         from restauro.restore.verbs import degrade as degrade_picture
 
+        began = time.perf_counter()
         worse, record = degrade_picture(picture, law, settings, seed=next(number))
         note = json.dumps({**asdict(record), "restauro": __version__}, sort_keys=True)
-        return classical(f"degrade:{law}", lambda: worse, note)
+        return classical(f"degrade:{law}", worse, began, note)
 
     return each_picture(inputs, files, made="degraded", change=change)

@@ -60,10 +60,8 @@ def each_picture(
     return 1 if failed else 0
 
 
-def classical(name: str, make: Callable[[], Picture], *notes: str) -> Restored:
-    """What a filter made, with the little evidence that a filter needs."""
-    began = time.perf_counter()
-    picture = make()
+def classical(name: str, picture: Picture, began: float, *notes: str) -> Restored:
+    """What a filter or a law has made since ``began`` (of the clock), with the little evidence that it needs."""
     return Restored(picture, Evidence(name, None, "cpu", "float32", 1, time.perf_counter() - began, notes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -70,9 +71,9 @@ def smooth(
         def change(picture: Picture, progress: Progress) -> Outcome:
             from restauro.restore.verbs import smooth as smooth_picture
 
-            return classical(
-                name, lambda: smooth_picture(picture, name, strength=strength, mask=area, engine=None, **settings)
-            )
+            began = time.perf_counter()
+            smoothed = smooth_picture(picture, name, strength=strength, mask=area, engine=None, **settings)
+            return classical(name, smoothed, began)
 
         return each_picture(inputs, files, made="smoothed", change=change)
     return _by_network(name, inputs, settings, strength, area, files, engine)
