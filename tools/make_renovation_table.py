@@ -12,13 +12,13 @@ Settings of the classical rows are the best of a small grid by PSNR on some of t
 from __future__ import annotations
 
 import hashlib
-import math
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pressure
 import torch
 from classical_rows import Restore, bicubic, classical, non_local_means
 from torch import Tensor
@@ -37,7 +37,6 @@ from restauro.train.validate import validation_sets, whole_picture
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = REPOSITORY / "recipes" / "renovate-hifacegan.toml"
 METRICS = ("psnr", "ssim", "ms-ssim", "lpips-squeeze-caffe", "niqe", "fed", "identity")
-PRESSURE_METRICS = ("psnr", "fed", "identity")
 MINUTES = 3
 GENERALISTS = ("renovate-faces", "renovate-realism")
 MAPS_FOLDER = "face-maps"
@@ -165,7 +164,7 @@ def main() -> int:
         print("\n".join(queue(given.root, given.runs, given.minutes, given.only)))
         return 0
     torch.set_num_threads(1)
-    write_page(given.out, report(given.root, given.runs, given.pictures))
+    write_page(given.out, report(given.root, given.runs, given.pictures, given.out))
     return 0
 
 
@@ -186,8 +185,8 @@ def queue(root: Path, folder: Path, minutes: float, only: str) -> Iterable[str]:
         yield shlex.join(words)
 
 
-def report(root: Path, folder: Path, pictures: int) -> str:
-    """The whole page."""
+def report(root: Path, folder: Path, pictures: int, page: Path) -> str:
+    """The whole page; its curves are written beside it."""
     generalists = _generalists()
     trained = {run.name: _network(run.row, path) for run in runs() if (path := _weights(folder, run)).exists()}
     for run in runs():
@@ -201,7 +200,7 @@ def report(root: Path, folder: Path, pictures: int) -> str:
         one = pairs(root, law, {}, pictures)
         table = scored(one, {**classical(one), **{n.row: n.restore for n in rows}}, METRICS, rows, law)
         parts += [f"## {title}\n", markdown(table), f"The paper's block (FFHQ, 512 px, 5,000 faces):\n\n{PAPER[law]}\n"]
-    parts += [_ablations(root, pictures, trained), _pressure(root, pictures, trained)]
+    parts += [_ablations(root, pictures, trained), _pressure(root, pictures, trained, page)]
     return "\n".join(parts)
 
 
@@ -216,47 +215,23 @@ def _ablations(root: Path, pictures: int, trained: dict[str, Network]) -> str:
     return "\n".join([*text, TABLE_2])
 
 
-def _pressure(root: Path, pictures: int, trained: dict[str, Network]) -> str:
-    """PSNR and FED against the strength of the degradation, beyond what the networks saw."""
-    text = [PRESSURE]
-    for law, key, levels, what in (
-        ("noise", "severity", (1.0, 1.2, 1.4), "noise at {} times its strong end"),
-        ("mosaic16", "block_px", (16, 32, 48, 64), "mosaic of {} px"),
-    ):
+def _pressure(root: Path, pictures: int, trained: dict[str, Network], page: Path) -> str:
+    """PSNR and FED against the strength of the degradation, beyond what the networks saw; curves beside the page."""
+    found: dict[str, dict[float, Table]] = {}
+    for law, (key, levels, _) in pressure.LADDERS.items():
         rows = [trained[run.name] for run in runs() if run.law == law and run.name in trained and _is_task(run)]
         rows += _generalists()
-        tables = []
         for level in levels:
             note(f"pressure: {law} {level}")
             one = pairs(root, law, {key: level}, pictures)
             plain = non_local_means(one) if law == "noise" else bicubic(one)
             methods = {plain[0].split()[0]: plain[1], **{n.row: n.restore for n in rows}}
-            tables.append((what.format(level), scored(one, methods, PRESSURE_METRICS, rows, law)))
-        text += [_curve(tables), ""]
-    return "\n".join(text)
-
-
-def _curve(tables: Sequence[tuple[str, Table]]) -> str:
-    """One line per level, one column per method and metric: the mean, and how many pictures it is of."""
-    first = tables[0][1]
-    columns = [(row.method, column) for column in first.columns for row in first.rows]
-    head = ["degradation", *(f"{method}: {column.name}" for method, column in columns)]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    for what, table in tables:
-        cells = [_mean(table, method, column.name, column.digits) for method, column in columns]
-        lines.append(" | ".join([what, *cells]))
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _mean(table: Table, method: str, metric: str, digits: int) -> str:
-    found = table.interval(method, metric)
-    if found is None:
-        return "-"
-    if not math.isfinite(found.mean):
-        return f"no face in all {found.infinite}"
-    lost = f" ({found.infinite} without a face)" if found.infinite else ""
-    ends = f" [{found.low:.{digits}f}, {found.high:.{digits}f}]" if math.isfinite(found.low) else ""
-    return f"{found.mean:.{digits}f}{ends}{lost}"
+            table = scored(one, methods, pressure.METRICS, rows, law)
+            found.setdefault(law, {})[level] = table
+    target = page.with_name(f"{page.stem}-pressure.png")
+    pressure.figure(found).save(target, optimize=True)
+    tables = (pressure.lines(law, ladder) + "\n" for law, ladder in found.items())
+    return "\n".join([PRESSURE, f"![]({target.name})\n", *tables])
 
 
 def scored(

@@ -11,11 +11,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import Tensor
 
 from restauro.degrade.laws import LAWS, degrade_tensor
 from restauro.metrics.psnr import psnr
+from restauro.metrics.table import Column, Row, Table
 from restauro.models import build
 from restauro.train.data import Pair, PairSet, to_tensor
 from restauro.train.recipe import read_recipe
@@ -131,3 +132,23 @@ def test_noise_is_measured_through_edges(rows: ModuleType, astronaut: Tensor):
     generator = torch.Generator().manual_seed(0)
     noisy = astronaut + 0.1 * torch.randn(astronaut.shape, generator=generator)
     assert rows.noise_deviation(noisy) == pytest.approx(0.1, rel=0.15)
+
+
+def test_the_pressure_test_has_a_line_for_each_level_and_a_panel_for_each_metric_with_values(tool: ModuleType):
+    inf = float("inf")
+    columns = (Column("psnr:rgb", "higher", digits=2), Column("fed:dlib,8bit", "lower", digits=2))
+
+    def at(psnr: float, fed: float) -> Table:
+        values = {name: {"psnr:rgb": {"a": psnr}, "fed:dlib,8bit": {"a": fed}} for name in ("identity", "ours")}
+        return Table(columns, tuple(Row(name, value) for name, value in values.items()))
+
+    found = {"noise": {1.0: at(20, 0.3), 1.4: at(15, 0.4)}, "mosaic16": {16: at(19, inf), 64: at(12, inf)}}
+    text = tool.pressure.lines("mosaic16", found["mosaic16"]).splitlines()
+    assert text[2].split(" | ")[:2] == ["| mosaic of 16 px", "19.00"]
+    assert text[3].endswith("| no face in all 1 | no face in all 1 |")
+    three, two = tool.pressure.figure(found), tool.pressure.figure({"noise": found["noise"]})
+    assert three.height > two.height, "two panels of noise, one of the mosaic, whose FED has no values"
+    rows, columns_px = np.nonzero((np.asarray(two)[:150, :340] == ImageColor.getrgb("darkorange")).all(2))
+    start, end = columns_px.argmin(), columns_px.argmax()
+    assert columns_px[end] - columns_px[start] > 200
+    assert rows[end] - rows[start] > 80, "PSNR falls with noise, and up is more"

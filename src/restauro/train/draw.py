@@ -1,4 +1,4 @@
-"""The curves of a run's losses."""
+"""Curves: of a run's losses, and of several methods against a setting."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH_PX, PANEL_PX, GAP_PX = 720, 160, 12
+from restauro.errors import SettingError
+
+WIDTH_PX, PANEL_PX, CHART_PX, GAP_PX = 720, 160, 192, 12
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 76, 12, 26, 18  # inside a panel, around the axes
 POINTS = 200  # a curve is drawn as medians of at most this many stretches
+COLOURS = ("black", "darkorange", "royalblue", "seagreen", "mediumpurple", "peru", "firebrick", "deeppink", "gray")
+
+Points = Sequence[tuple[float, float]]
 
 
 def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Image.Image:
@@ -26,6 +31,68 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Image.Image:
     for index, (name, points) in enumerate(series.items()):
         _panel(ImageDraw.Draw(image), index * (PANEL_PX + GAP_PX), name, points)
     return image
+
+
+def charts(panels: Mapping[str, Mapping[str, Points]]) -> Image.Image:
+    """Draw panels of (x, y), two beside each other, and what each colour stands for below; at most nine methods.
+
+    A method has one colour in all panels. Values that are not finite are left out.
+
+    >>> charts({"PSNR, dB": {"ours": [(1.0, 30.0), (2.0, 28.5)], "identity": [(1.0, 20.0), (2.0, 17.0)]}}).size
+    (720, 222)
+    """
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    colours = dict(zip(names, COLOURS, strict=False))
+    if len(colours) < len(names):
+        raise SettingError("panels", f"{len(names)} methods", f"at most {len(COLOURS)}")
+    rows, line = -(-len(panels) // 2), 18
+    image = Image.new("RGB", (WIDTH_PX, rows * CHART_PX + line * -(-len(names) // 2) + GAP_PX), "white")
+    draw, half = ImageDraw.Draw(image), WIDTH_PX // 2
+    for index, (title, panel) in enumerate(panels.items()):
+        _chart(draw, (index % 2 * half, index // 2 * CHART_PX), title, panel, colours)
+    for index, name in enumerate(names):
+        x, y = index % 2 * half + 20, rows * CHART_PX + index // 2 * line + 10
+        draw.line((x, y, x + 24, y), fill=colours[name], width=3)
+        draw.text((x + 32, y), name, fill="black", font=ImageFont.load_default(12), anchor="lm")
+    return image
+
+
+def _chart(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    title: str,
+    panel: Mapping[str, Points],
+    colours: Mapping[str, str],
+) -> None:
+    kept = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in panel.items()}
+    left, right = corner[0] + 48, corner[0] + WIDTH_PX // 2 - 16
+    top, bottom = corner[1] + TOP_PX, corner[1] + CHART_PX - 2 * BOTTOM_PX
+    small = ImageFont.load_default(11)
+    draw.text((left, corner[1] + 6), title, fill="black", font=ImageFont.load_default(13))
+    draw.rectangle((left, top, right, bottom), outline="gainsboro")
+    xs = sorted({x for points in kept.values() for x, _ in points})
+    if not xs:
+        return
+    ys = [y for points in kept.values() for _, y in points]
+    low, high = min(ys), max(ys)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - xs[0]) / ((xs[-1] - xs[0]) or 1.0)
+        up = (y - low) / ((high - low) or 1.0)
+        return left + 8 + (right - left - 16) * across, bottom - 6 - (bottom - top - 12) * up
+
+    for value in sorted({low, (low + high) / 2, high}):
+        y = place(xs[0], value)[1]
+        draw.line((left, y, right, y), fill="gainsboro")
+        draw.text((left - 6, y), f"{value:.3g}", fill="dimgray", font=small, anchor="rm")
+    for value in xs:
+        draw.text((place(value, low)[0], bottom + 3), f"{value:g}", fill="dimgray", font=small, anchor="ma")
+    for name, points in kept.items():
+        places = [place(x, y) for x, y in points]
+        if len(places) > 1:
+            draw.line(places, fill=colours[name], width=2)
+        for x, y in places:
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colours[name])
 
 
 def _panel(draw: ImageDraw.ImageDraw, top: int, name: str, points: Sequence[tuple[int, float]]) -> None:
