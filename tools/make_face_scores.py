@@ -1,4 +1,4 @@
-"""How well the two face models do by strength of degradation, and by where the faces come from.
+"""How well the two face models do by strength of degradation, by where the faces come from, and by lightness of skin.
 
     python tools/make_face_scores.py --root FOLDER            # writes results/face-scores.md
 
@@ -12,17 +12,20 @@ import hashlib
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from skimage.color import rgb2lab
+from torch import Tensor
 
 from restauro.metrics.interval import Interval
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table, picture_of
 from restauro.models import Weights, find
-from restauro.train.data import PairSet, load_pairs, to_tensor
+from restauro.train.data import Bytes3, PairSet, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.recipe import read_recipe
 from restauro.train.rivals import table_arguments, write_page
@@ -37,8 +40,11 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25)
 DRAWS, DRAWS_BY_STRENGTH = 8, 2
 PSNR, SSIM, LPIPS = METRICS = ("psnr:rgb", "ssim:gauss11,rgb,valid", "lpips-squeeze-caffe")
 DIGITS = {PSNR: 2, SSIM: 3, LPIPS: 3}
+SHORT = {PSNR: "PSNR", SSIM: "SSIM", LPIPS: "lpips"}
+#: Share of height and of width that eyes, nose, cheeks and mouth of an aligned face lie in; and cheeks and nose alone.
+INSIDE, SKIN = ((0.35, 0.85), (0.25, 0.75)), ((0.5, 0.65), (0.3, 0.7))
 
-HEADING = """# The face models by strength and by set
+HEADING = """# The face models by strength, by set and by lightness of skin
 
 Gains are over the degraded input, paired; lpips-squeeze-caffe is that of the result, the input's stands beside it.
 Mean over pictures and draws, 95 % bootstrap interval over pictures (seed 0). {faces} faces of 256 px, of which
@@ -52,14 +58,15 @@ def main() -> int:
     found = [find(name) for name in MODELS]
     methods = {weights.name: network(weights) for weights in found}
 
-    def scored(name: str, settings: dict[str, float], draws: int) -> Table:
-        print(name, file=sys.stderr)
-        return score(faces(given.root, given.pictures, settings, draws), methods)
+    def of(settings: dict[str, float] | None, draws: int) -> PairSet:
+        print(f"{settings}, {draws} draws", file=sys.stderr)
+        return faces(given.root, given.pictures, settings, draws)
 
-    drawn = scored("as drawn", {}, DRAWS)
-    strengths = {f"{s:g}": scored(f"strength {s:g}", {"severity": s}, DRAWS_BY_STRENGTH) for s in STRENGTHS}
-    untouched = score(faces(given.root, given.pictures, None, 1), methods)
-    write_page(given.out, page(drawn, strengths, untouched, found))
+    drawn, inside = score(one := of({}, DRAWS), methods)
+    skin = by_skin(one, inside)
+    strengths = {f"{s:g}": score(of({"severity": s}, DRAWS_BY_STRENGTH), methods)[0] for s in STRENGTHS}
+    untouched, _ = score(of(None, 1), methods)
+    write_page(given.out, page(drawn, strengths, skin, untouched, found))
     return 0
 
 
@@ -71,16 +78,41 @@ def faces(root: Path, most: int | None, settings: Mapping[str, float] | None, dr
     return load_pairs(spec, root, law, cache_folder(), most=most, draws=draws, fresh=settings is None)
 
 
-def score(one: PairSet, methods: Mapping[str, Restore]) -> Table:
-    """Inputs and results against the truth."""
-    board, digest = Scoreboard(METRICS), hashlib.sha256()
+def score(one: PairSet, methods: Mapping[str, Restore]) -> tuple[Table, Table]:
+    """Inputs and results against the truth: the pictures, and PSNR inside the faces."""
+    board, inside, digest = Scoreboard(METRICS), Scoreboard((PSNR,)), hashlib.sha256()
     for pair in one.pairs:
         digest.update(f"{pair.name} {pair.file_sha256}\n".encode())
         x, truth = to_tensor(pair.source[None]), to_tensor(pair.truth[None])
-        board.add(IDENTITY, pair.name, x, truth, x)
-        for method, restore in methods.items():
-            board.add(method, pair.name, stored(restore(x)), truth, x)
-    return board.table(truth_digest=digest.hexdigest(), draws=one.draws)
+        for method, restore in {IDENTITY: lambda x: x, **methods}.items():
+            made = stored(restore(x))
+            board.add(method, pair.name, made, truth, x)
+            inside.add(method, pair.name, cut(made, INSIDE), cut(truth, INSIDE))
+    return board.table(truth_digest=digest.hexdigest(), draws=one.draws), inside.table(draws=one.draws)
+
+
+def by_skin(one: PairSet, inside: Table) -> dict[str, Table]:
+    """What was scored inside the faces, by thirds of them from dark to light: range of L* -> table."""
+    lightness = {picture_of(pair.name): lightness_of(pair.truth) for pair in one.pairs}
+    found = {}
+    for part in np.array_split(sorted(lightness, key=lambda name: (lightness[name], name)), 3):
+        names = {str(name) for name in part}
+        ends = [lightness[str(name)] for name in (part[0], part[-1])]
+        found[f"{ends[0]:.0f} to {ends[1]:.0f}"] = only(inside, lambda name, names=names: picture_of(name) in names)
+    return found
+
+
+def lightness_of(truth: Bytes3) -> float:
+    """Mean CIELAB L* (D65) of cheeks and nose of an aligned face, 0..100."""
+    skin = cut(to_tensor(truth[None]), SKIN)[0].permute(1, 2, 0).numpy()
+    return float(rgb2lab(skin)[..., 0].mean())
+
+
+def cut(x: Tensor, box: tuple[tuple[float, float], tuple[float, float]]) -> Tensor:
+    """The part of pictures [..., H, W] between shares of their height and of their width."""
+    (top, bottom), (left, right) = box
+    h, w = x.shape[-2:]
+    return x[..., round(top * h) : round(bottom * h), round(left * w) : round(right * w)]
 
 
 def source_of(name: str) -> str:
@@ -105,7 +137,9 @@ def only(table: Table, wanted: Callable[[str], bool]) -> Table:
     return replace(table, rows=rows)
 
 
-def page(drawn: Table, strengths: Mapping[str, Table], untouched: Table, found: list[Weights]) -> str:
+def page(
+    drawn: Table, strengths: Mapping[str, Table], skin: Mapping[str, Table], untouched: Table, found: list[Weights]
+) -> str:
     """The whole page but for its last section."""
     names = sorted({picture_of(name) for name in drawn.identity.names})
     sources = sorted({source_of(name) for name in names}, key=lambda source: (source == UNSEEN, source))
@@ -125,6 +159,11 @@ def page(drawn: Table, strengths: Mapping[str, Table], untouched: Table, found: 
             f"As drawn, {DRAWS} draws of each face. `london` are real persons in studio light (Face Research Lab",
             "London Set); the others are synthetic.\n",
             *lines("set", by_set),
+            "\n## By lightness of skin\n",
+            f"As drawn, {DRAWS} draws of each face, but scored between brows and chin alone, so that hair, clothes and",
+            "what is behind do not count. Thirds of the faces by the mean CIELAB L* of cheeks and nose in the picture,",
+            "which is of the light as much as of the skin.\n",
+            *lines("L*", skin, (PSNR,)),
             "\n## Faces that need nothing\n",
             "What a model makes of a face that was not degraded, against that face.\n",
             "| model | PSNR | SSIM | lpips-squeeze-caffe |",
@@ -143,18 +182,20 @@ def page(drawn: Table, strengths: Mapping[str, Table], untouched: Table, found: 
     )
 
 
-def lines(what: str, tables: Mapping[str, Table]) -> list[str]:
+def lines(what: str, tables: Mapping[str, Table], metrics: Sequence[str] = METRICS) -> list[str]:
     """One table: a line for each of these."""
-    head = [what, "faces", "input PSNR", "input lpips"]
+    gains, means = [one for one in metrics if one != LPIPS], [one for one in metrics if one == LPIPS]
+    head = [what, "faces", *(f"input {SHORT[metric]}" for metric in (PSNR, *means))]
     for model in MODELS:
-        head += [f"`{model}`: PSNR gain", "SSIM gain", "lpips"]
+        words = [*(f"{SHORT[metric]} gain" for metric in gains), *(SHORT[metric] for metric in means)]
+        head += [f"`{model}`: {words[0]}", *words[1:]]
     found = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name, table in tables.items():
         count = len({picture_of(one) for one in table.identity.names})
-        cells = [name, str(count), *(mean(table.interval(IDENTITY, metric), metric) for metric in (PSNR, LPIPS))]
+        cells = [name, str(count), *(mean(table.interval(IDENTITY, metric), metric) for metric in (PSNR, *means))]
         for model in MODELS:
-            cells += [show(table.gain(model, metric), DIGITS[metric], "+") for metric in (PSNR, SSIM)]
-            cells.append(show(table.interval(model, LPIPS), DIGITS[LPIPS]))
+            cells += [show(table.gain(model, metric), DIGITS[metric], "+") for metric in gains]
+            cells += [show(table.interval(model, metric), DIGITS[metric]) for metric in means]
         found.append(f"| {' | '.join(cells)} |")
     return found
 

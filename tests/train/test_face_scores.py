@@ -42,8 +42,9 @@ def _without_lpips(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_the_page_has_each_set_in_a_line_of_its_own(tool: ModuleType, root: Path):
     one = tool.faces(root, None, {"severity": 1.0}, 2)
     methods = {"renovate-faces": lambda x: x, "renovate-realism": lambda x: x.mean(1, keepdim=True).expand_as(x)}
-    table = tool.score(one, methods)
-    page = tool.page(table, {"1": table}, table, [])
+    table, inside = tool.score(one, methods)
+    skin = tool.by_skin(one, inside)
+    page = tool.page(table, {"1": table}, skin, table, [])
     found = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in page.splitlines()}
     assert {"london", "sfhq", "sfhqt2i", "stylegan2", "all but stylegan2"} <= set(found)
     assert not any("else" in name for name in found), "the recipe does not name these faces"
@@ -54,6 +55,22 @@ def test_the_page_has_each_set_in_a_line_of_its_own(tool: ModuleType, root: Path
     scores = table.identity.values[tool.PSNR]
     assert found["london"][2] == f"{np.mean([scores[name] for name in of_london]):.2f}"
     assert "nan" not in page
+
+
+def test_thirds_go_from_dark_to_light_and_count_the_inside_alone(tool: ModuleType, root: Path):
+    greys = dict(zip(NAMES, (200, 40, 90, 140, 10), strict=True))
+    for name, grey in greys.items():
+        pixels = np.full((40, 40, 3), grey, np.uint8)
+        pixels[:4] = 255 - grey  # above the brows
+        Image.fromarray(pixels).save(root / "faces" / "images" / name, quality=100)
+    one = tool.faces(root, None, {"severity": 1.0}, 2)
+    methods = {name: lambda x: x.clone() for name in tool.MODELS}
+    found = tool.by_skin(one, tool.score(one, methods)[1])
+    sources = [{tool.source_of(name) for name in table.identity.names} for table in found.values()]
+    assert sources == [{"sfhq", "sfhqt2i"}, {"stylegan2"}, {"london"}]
+    assert tool.lightness_of(np.full((40, 40, 3), 119, np.uint8)) == pytest.approx(50, abs=0.2), "mid grey of CIELAB"
+    x = tool.to_tensor(np.arange(1600, dtype=np.uint16).reshape(1, 40, 40, 1).repeat(3, 3).astype(np.uint8))
+    assert tool.cut(x, tool.INSIDE).shape == (1, 3, 20, 20)
 
 
 def test_faces_that_need_nothing_are_their_own_inputs(tool: ModuleType, root: Path):
