@@ -9,7 +9,6 @@ that ships was trained on. Inputs are made by the law ``face-renovation``, by se
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from skimage.color import rgb2lab
 from torch import Tensor
 
 from restauro.metrics.interval import Interval
+from restauro.metrics.report import shown
 from restauro.metrics.scoreboard import Scoreboard
 from restauro.metrics.table import IDENTITY, Table, picture_of
 from restauro.models import Weights, find
@@ -170,7 +170,7 @@ def page(
             "|---|---|---|---|",
             *(
                 f"| `{weights.name}` | "
-                + " | ".join(show(untouched.interval(weights.name, metric), DIGITS[metric]) for metric in METRICS)
+                + " | ".join(shown(untouched.interval(weights.name, metric), DIGITS[metric]) for metric in METRICS)
                 + " |"
                 for weights in found
             ),
@@ -194,8 +194,8 @@ def lines(what: str, tables: Mapping[str, Table], metrics: Sequence[str] = METRI
         count = len({picture_of(one) for one in table.identity.names})
         cells = [name, str(count), *(mean(table.interval(IDENTITY, metric), metric) for metric in (PSNR, *means))]
         for model in MODELS:
-            cells += [show(table.gain(model, metric), DIGITS[metric], "+") for metric in gains]
-            cells += [show(table.interval(model, metric), DIGITS[metric]) for metric in means]
+            cells += [shown(table.gain(model, metric), DIGITS[metric], "+") for metric in gains]
+            cells += [shown(table.interval(model, metric), DIGITS[metric]) for metric in means]
         found.append(f"| {' | '.join(cells)} |")
     return found
 
@@ -203,14 +203,6 @@ def lines(what: str, tables: Mapping[str, Table], metrics: Sequence[str] = METRI
 def mean(found: Interval | None, metric: str) -> str:
     """A mean alone."""
     return "" if found is None else f"{found.mean:.{DIGITS[metric]}f}"
-
-
-def show(found: Interval | None, digits: int, sign: str = "") -> str:
-    """A mean, and its interval where more than one picture has a value."""
-    if found is None:
-        return ""
-    low, high = (f"{end:{sign}.{digits}f}" for end in (found.low, found.high))
-    return f"{found.mean:{sign}.{digits}f}" + (f" [{low}, {high}]" if math.isfinite(found.low) else "")
 
 
 if __name__ == "__main__":

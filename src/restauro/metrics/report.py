@@ -86,6 +86,22 @@ def notes(table: Table) -> Iterator[str]:
         yield f"{key}: {value}"
 
 
+def shown(found: Interval | None, digits: int, sign: str = "") -> str:
+    """A mean with its interval as a cell of a table; ``sign="+"`` for gains.
+
+    >>> shown(Interval(3.14159, 3.0, 3.25, 10), 2, "+")
+    '+3.14 [+3.00, +3.25]'
+    """
+    if found is None:
+        return ""
+    if found.count == 0:
+        return "all infinite"
+    mean = f"{found.mean:{sign}.{digits}f}"
+    if math.isnan(found.low):
+        return f"{mean} [one picture]"
+    return f"{mean} [{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+
+
 def csv_text(table: Table) -> str:
     """Every value: one line per method and picture, one column per metric.
 
@@ -181,22 +197,11 @@ def _cell(table: Table, method: str, column: Column) -> str:
     row = next(row for row in table.rows if row.method == method)
     if column.name in row.whole_set:
         return f"{row.whole_set[column.name]:.{column.digits}f}"
-    return _show(table.interval(method, column.name), column.digits)
+    return shown(table.interval(method, column.name), column.digits)
 
 
 def _gain_cell(table: Table, method: str, column: Column) -> str:
-    return _show(table.gain(method, column.name), column.digits, "+")
-
-
-def _show(found: Interval | None, digits: int, sign: str = "") -> str:
-    if found is None:
-        return ""
-    if found.count == 0:
-        return "all infinite"
-    mean = f"{found.mean:{sign}.{digits}f}"
-    if math.isnan(found.low):
-        return f"{mean} [one picture]"
-    return f"{mean} [{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+    return shown(table.gain(method, column.name), column.digits, "+")
 
 
 def _culprits(row: Row, column: Column, draws: int) -> str:
