@@ -3,7 +3,7 @@
 The picture that ``ARROWS`` spells out:
 
     cli, web -> batch -> restore, metrics, train -> models -> nets, smooth, degrade -> (torch)
-    leaves, open to all: picture and labels (with codecs), errors, facts, sheet
+    leaves, open to all: picture and labels (with codecs), errors, facts, axes, sheet
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "restauro"
 MAX_LINES = 450
 
-LEAVES = {"picture", "codecs", "errors", "facts", "labels", "sheet"}
+LEAVES = {"axes", "picture", "codecs", "errors", "facts", "labels", "sheet"}
 BOTTOM = {"nets", "smooth", "degrade", "deconvolution"}
 BELOW_RESTORE = LEAVES | BOTTOM | {"models", "weights"}
 
 # Room -> the rooms it may import, besides itself. A new room gets a line here, and the reviewer a question.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "axes": set(),
     "facts": {"errors"},
     "codecs": {"errors"},
     "picture": {"codecs", "errors"},

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from restauro.axes import LABEL_PX, Axes
 from restauro.errors import SettingError
 
 WIDTH_PX, PANEL_PX, CHART_PX, GAP_PX = 720, 160, 192, 12
@@ -67,28 +68,19 @@ def _chart(
     kept = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in panel.items()}
     left, right = corner[0] + 48, corner[0] + WIDTH_PX // 2 - 16
     top, bottom = corner[1] + TOP_PX, corner[1] + CHART_PX - 2 * BOTTOM_PX
-    small = ImageFont.load_default(11)
+    small = ImageFont.load_default(LABEL_PX)
     draw.text((left, corner[1] + 6), title, fill="black", font=ImageFont.load_default(13))
-    draw.rectangle((left, top, right, bottom), outline="gainsboro")
     xs = sorted({x for points in kept.values() for x, _ in points})
     if not xs:
+        draw.rectangle((left, top, right, bottom), outline="gainsboro")
         return
     ys = [y for points in kept.values() for _, y in points]
-    low, high = min(ys), max(ys)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - xs[0]) / ((xs[-1] - xs[0]) or 1.0)
-        up = (y - low) / ((high - low) or 1.0)
-        return left + 8 + (right - left - 16) * across, bottom - 6 - (bottom - top - 12) * up
-
-    for value in sorted({low, (low + high) / 2, high}):
-        y = place(xs[0], value)[1]
-        draw.line((left, y, right, y), fill="gainsboro")
-        draw.text((left - 6, y), f"{value:.3g}", fill="dimgray", font=small, anchor="rm")
+    axes = Axes((left, top, right, bottom), (xs[0], xs[-1]), (min(ys), max(ys)), margin=(8, 6))
+    axes.grid(draw)
     for value in xs:
-        draw.text((place(value, low)[0], bottom + 3), f"{value:g}", fill="dimgray", font=small, anchor="ma")
+        draw.text((axes.place(value, min(ys))[0], bottom + 3), f"{value:g}", fill="dimgray", font=small, anchor="ma")
     for name, points in kept.items():
-        places = [place(x, y) for x, y in points]
+        places = [axes.place(x, y) for x, y in points]
         if len(places) > 1:
             draw.line(places, fill=colours[name], width=2)
         for x, y in places:
@@ -99,34 +91,23 @@ def _panel(draw: ImageDraw.ImageDraw, top: int, name: str, points: Sequence[tupl
     points = [(x, y) for x, y in points if math.isfinite(y)]
     left, right = LEFT_PX, WIDTH_PX - RIGHT_PX
     first, last = top + TOP_PX, top + PANEL_PX - BOTTOM_PX
-    small = ImageFont.load_default(11)
+    small = ImageFont.load_default(LABEL_PX)
     draw.text((left, top + 6), name, fill="black", font=ImageFont.load_default(13))
-    draw.rectangle((left, first, right, last), outline="gainsboro")
     if not points:
+        draw.rectangle((left, first, right, last), outline="gainsboro")
         return
     line = _medians(points)
     draw.text((right, top + 8), f"{line[-1][1]:.4g}", fill="firebrick", font=small, anchor="ra")
-    values = [y for _, y in points]
-    low, high = min(values), max(values)
-    logarithmic = low > 0 and high / low > 4
-    scale = math.log if logarithmic else float
-    bottom, span = scale(low), (scale(high) - scale(low)) or 1.0
+    low, high = min(y for _, y in points), max(y for _, y in points)
     start, end = points[0][0], max(points[-1][0], points[0][0] + 1)
-
-    def place(point: tuple[float, float]) -> tuple[float, float]:
-        x = left + (right - left) * (point[0] - start) / (end - start)
-        return x, last - (last - first) * (scale(point[1]) - bottom) / span
-
-    for value in sorted({low, math.sqrt(low * high) if logarithmic else (low + high) / 2, high}):
-        y = place((start, value))[1]
-        draw.line((left, y, right, y), fill="gainsboro")
-        draw.text((left - 6, y), f"{value:.4g}", fill="dimgray", font=small, anchor="rm")
+    axes = Axes((left, first, right, last), (start, end), (low, high), logarithmic=low > 0 and high / low > 4)
+    axes.grid(draw, ".4g")
     draw.text((left, last + 3), f"{start}", fill="dimgray", font=small)
     draw.text((right, last + 3), f"iteration {points[-1][0]}", fill="dimgray", font=small, anchor="ra")
     for point in points:
-        x, y = place(point)
+        x, y = axes.place(*point)
         draw.rectangle((x - 1, y - 1, x + 1, y + 1), fill="lightsteelblue")
-    draw.line([place(point) for point in line], fill="firebrick", width=2)
+    draw.line([axes.place(*point) for point in line], fill="firebrick", width=2)
 
 
 def _medians(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:

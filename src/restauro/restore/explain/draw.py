@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from restauro.axes import LABEL_PX, Axes
 from restauro.sheet import Panel
 
 Array = NDArray[np.float32]
@@ -67,27 +68,21 @@ def plot(t: Array, values: Array, ticks: Array, size: tuple[int, int], mark: flo
     """A curve with its axes; ``ticks`` are strokes below it (where the data are), ``mark`` a vertical line."""
     height, width = size
     image = Image.new("RGB", (width, height), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(LABEL_PX)
     left, right, top, bottom = 58, width - 8, 8, height - 30
-    low, high = float(values.min()), float(values.max())
-    across = (right - left) / (float(t[-1] - t[0]) or 1.0)
-    up = (bottom - top) / (high - low or 1.0)
-    draw.rectangle((left, top, right, bottom), outline="gainsboro")
-    for value in dict.fromkeys((low, (low + high) / 2, high)):
-        y = bottom - up * (value - low)
-        draw.line((left, y, right, y), fill="gainsboro")
-        draw.text((left - 5, y), f"{value:.3g}", fill="dimgray", font=font, anchor="rm")
+    first, last = float(t[0]), float(t[-1])
+    axes = Axes((left, top, right, bottom), (first, last), (float(values.min()), float(values.max())))
+    axes.grid(draw)
     for tick in ticks:
-        x = left + across * float(tick - t[0])
+        x = axes.place(float(tick), axes.y[0])[0]
         draw.line((x, bottom + 1, x, bottom + 8), fill="steelblue")
-    for value, anchor in ((t[0], "la"), (t[-1], "ra")):
-        draw.text((left + across * float(value - t[0]), bottom + 11), f"{value:.3g}", "dimgray", font, anchor)
+    draw.text((left, bottom + 11), f"{first:.3g}", "dimgray", font, "la")
+    draw.text((right, bottom + 11), f"{last:.3g}", "dimgray", font, "ra")
     draw.text(((left + right) / 2, bottom + 11), "t = g", fill="dimgray", font=font, anchor="ma")
     if mark is not None:
-        x = left + across * (mark - float(t[0]))
+        x = axes.place(mark, axes.y[0])[0]
         draw.line((x, top, x, bottom), fill="darkorange", width=2)
-    points = [(left + across * float(a - t[0]), bottom - up * float(b - low)) for a, b in zip(t, values, strict=True)]
-    draw.line(points, fill="firebrick", width=2)
+    draw.line([axes.place(float(a), float(b)) for a, b in zip(t, values, strict=True)], fill="firebrick", width=2)
     return _array(image)
 
 
