@@ -30,6 +30,7 @@ from restauro.nets.unet import UNet
 from restauro.train.data import Pair, digest, load_pairs, to_tensor
 from restauro.train.loop import cache_folder
 from restauro.train.muon import Muon
+from restauro.train.precision import choose_precision
 from restauro.train.recipe import Recipe, read_recipe
 from restauro.train.rivals import finished, loss_curves, table_arguments, training, write_page
 from restauro.train.sections import OptimiserSection
@@ -114,6 +115,8 @@ def segmenter(recipe: Recipe, root: Path, kept: Path, iterations: int) -> Restor
 def fit(net: nn.Module, pairs: Sequence[Pair], iterations: int) -> None:
     """Cross-entropy on random crops, flipped or not; crop and order are functions of the iteration."""
     optimiser = Muon(net.parameters(), lr=RATE.lr)
+    device = torch.device("cpu")
+    precision = choose_precision("auto", device)
     for iteration in range(iterations):
         rng = np.random.default_rng(counter_seed(0, iteration))
         crops = [window(pairs[int(rng.integers(len(pairs)))], rng) for _ in range(BATCH)]
@@ -122,7 +125,7 @@ def fit(net: nn.Module, pairs: Sequence[Pair], iterations: int) -> None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(RATE, iteration, iterations)
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast(device):
             made = net(x.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(made.float(), wanted)
         loss.backward()
