@@ -44,7 +44,8 @@ def test_the_page_has_each_set_in_a_line_of_its_own(tool: ModuleType, root: Path
     methods = {"renovate-faces": lambda x: x, "renovate-realism": lambda x: x.mean(1, keepdim=True).expand_as(x)}
     table, inside = tool.score(one, methods)
     skin = tool.by_skin(one, inside)
-    page = tool.page(table, {"1": table}, skin, table, [])
+    large = tool.only(table, lambda name: name.startswith("london"))
+    page = tool.page(table, large, {"1": table}, skin, table, [])
     found = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in page.splitlines()}
     assert {"london", "sfhq", "sfhqt2i", "stylegan2", "all but stylegan2"} <= set(found)
     assert not any("else" in name for name in found), "the recipe does not name these faces"
@@ -55,6 +56,21 @@ def test_the_page_has_each_set_in_a_line_of_its_own(tool: ModuleType, root: Path
     scores = table.identity.values[tool.PSNR]
     assert found["london"][2] == f"{np.mean([scores[name] for name in of_london]):.2f}"
     assert "nan" not in page
+    of_large = page.partition("## At 512 px")[2].partition("\n## ")[0]
+    assert [line.split(" | ")[:2] for line in of_large.splitlines() if line.startswith(("| all", "| lon", "| sf"))] == [
+        ["| all", "1"],
+        ["| london", "1"],
+    ]
+
+
+def test_larger_faces_are_those_of_their_folder(tool: ModuleType, root: Path):
+    (root / tool.LARGE).mkdir()
+    for name in ("london_001.jpg", "stylegan2_0001.jpg"):
+        pixels = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / tool.LARGE / name)
+    (pair,) = tool.faces(root, None, {}, 1, tool.LARGE).pairs
+    assert pair.name.startswith("london_001")
+    assert pair.truth.shape == (64, 64, 3)
 
 
 def test_thirds_go_from_dark_to_light_and_count_the_inside_alone(tool: ModuleType, root: Path):
