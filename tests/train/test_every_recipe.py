@@ -55,7 +55,7 @@ def _label(recipe: Recipe, spec: PictureSet, root: Path) -> None:
 
 
 def _overrides(recipe: Recipe, tmp_path: Path) -> tuple[str, ...]:
-    # Where a processor cannot multiply in bfloat16, two iterations in it take longer than all else here.
+    # Where a processor cannot multiply in bfloat16, two iterations in it take several times as long.
     changes = ["iterations=2", "batch=2", "accumulate=1", "precision=auto"]
     try:
         there = (features_folder() / SQUEEZENET11_FILE).is_file()
