@@ -9,6 +9,7 @@ start at zero, so the untrained network is the identity.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from restauro.errors import SettingError
 from restauro.facts import Facts
+from restauro.nets.layers.recentre import MOST_PX, Recentre, translated
 from restauro.nets.layers.refine import Refine
 
 #: Channels of the sizes, as multiples of ``width``.
@@ -24,6 +26,9 @@ FOLDS = (1, 2, 4, 8)
 
 #: Of the last stage, whose convolution to three channels Muon leaves to AdamW, at a fifteenth of the rate.
 GAIN = 16.0
+
+#: Of a large picture, the sides of what decides how far it is moved; what is seen from further away for that.
+SEEN_PX, _MOVED = 1024, int(MOST_PX) + 2
 
 
 class ResidualUNet(nn.Module):
@@ -42,6 +47,9 @@ class ResidualUNet(nn.Module):
         Channels of the sizes as multiples of ``width``, each size half the one before.
     refine
         Channels of a nonlinear branch at full size beside the last layer, which sees the picture again: 0 is none.
+    recentre
+        Width of the network that finds how far an uneven motion blur has moved the picture; the result is moved back
+        (:mod:`restauro.nets.layers.recentre`). 0 is none.
 
     Examples
     --------
@@ -51,7 +59,15 @@ class ResidualUNet(nn.Module):
     True
     """
 
-    def __init__(self, width: int = 64, blocks: int = 2, fold: int = 2, growth: str = GROWTH, refine: int = 0) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 2,
+        fold: int = 2,
+        growth: str = GROWTH,
+        refine: int = 0,
+        recentre: int = 0,
+    ) -> None:
         super().__init__()
         if width < 2:
             raise SettingError("width", width, "a whole number from 2")
@@ -61,6 +77,8 @@ class ResidualUNet(nn.Module):
             raise SettingError("fold", fold, f"one of {FOLDS}")
         if not 0 <= refine <= 256:
             raise SettingError("refine", refine, "0 to 256")
+        if not 0 <= recentre <= 256:
+            raise SettingError("recentre", recentre, "0 to 256")
         widths = [round(width * factor) for factor in _numbers(growth)]
         self.fold = fold
         self.stem = nn.Conv2d(3 * fold**2, widths[0], 3, padding=1)
@@ -70,19 +88,34 @@ class ResidualUNet(nn.Module):
         self.decode = nn.ModuleList(_blocks(channels, blocks) for channels in widths[:-1])
         self.head = nn.Conv2d(widths[0], 3 * fold**2, 3, padding=1)
         self.refine = Refine(widths[0], 3, refine, fold, GAIN) if refine else None
+        self.recentre = Recentre(recentre) if recentre else None
         for last in [self.head] + ([] if self.refine is None else [self.refine.last]):
             for parameter in last.parameters():
                 nn.init.zeros_(parameter)
         self.facts = Facts(
             multiple=fold * 2 ** (len(widths) - 1),
-            halo_px=_reach(2 * blocks, fold, len(widths), head=max(fold, 2) if refine else fold),
+            halo_px=_reach(2 * blocks, fold, len(widths), head=max(fold, 2) if refine else fold)
+            + _MOVED * bool(recentre),
+            global_statistics=bool(recentre),
             precisions=("bfloat16", "float32"),
-            # measured: with fold 2, 153 at width 16 and 503 at 64; with 4, 191 at 64 and 214 at 112; refine 16: +166
-            bytes_per_px=72 + 32 * width // fold**2 + 12 * refine,
+            # measured: with fold 2, 153 at width 16 and 503 at 64; with 4, 191 at 64 and 214 at 112; refine 16: +166;
+            # recentre: +33
+            bytes_per_px=72 + 32 * width // fold**2 + 12 * refine + 40 * bool(recentre),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore x [N, 3, H, W], 0..1, to the same shape; not clipped."""
+        restored = self.in_place(x)
+        return restored if self.recentre is None else translated(restored, self.recentre(_middle(x)))
+
+    def seeing(self, x: Tensor, tile_px: int) -> nn.Module:
+        """For tiles of the picture x [1, 3, H, W]: all are moved alike, by what its middle says."""
+        del tile_px  # the middle is small enough to be looked at in one piece
+        assert self.recentre is not None
+        return _Recentred(self, self.recentre(_middle(x)))
+
+    def in_place(self, x: Tensor) -> Tensor:
+        """The same without moving anything."""
         y: Tensor = self.stem(F.pixel_unshuffle(2 * x - 1, self.fold))
         skips = []
         for encode, down in zip(self.encode, self.down, strict=False):
@@ -94,6 +127,25 @@ class ResidualUNet(nn.Module):
             y = decode(skip + F.pixel_shuffle(up(y), 2))
         restored = x + F.pixel_shuffle(self.head(y), self.fold)
         return restored if self.refine is None else restored + self.refine(y, 2 * x - 1)
+
+
+class _Recentred(nn.Module):
+    """A residual U-Net that knows already how far to move its results."""
+
+    def __init__(self, net: ResidualUNet, shift: Tensor) -> None:
+        super().__init__()
+        self.net, self.shift = net, shift
+        self.facts = replace(net.facts, global_statistics=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As :meth:`ResidualUNet.forward`."""
+        return translated(self.net.in_place(x), self.shift)
+
+
+def _middle(x: Tensor) -> Tensor:
+    """At most SEEN_PX x SEEN_PX pixels about the middle of x [N, C, H, W]."""
+    top, left = (max(0, (side - SEEN_PX) // 2) for side in x.shape[2:])
+    return x[:, :, top : top + SEEN_PX, left : left + SEEN_PX]
 
 
 def same(c_in: int, c_out: int) -> nn.Module:
@@ -146,11 +198,11 @@ def _reach(convolutions: int, fold: int, sizes: int, head: int) -> int:
 
 
 def build_residual_unet(
-    width: int = 64, blocks: int = 2, fold: int = 2, growth: str = GROWTH, refine: int = 0
+    width: int = 64, blocks: int = 2, fold: int = 2, growth: str = GROWTH, refine: int = 0, recentre: int = 0
 ) -> nn.Module:
     """Build the residual U-Net, untrained; see :class:`ResidualUNet`.
 
     >>> sum(p.numel() for p in build_residual_unet().parameters())
     5679948
     """
-    return ResidualUNet(width, blocks, fold, growth, refine)
+    return ResidualUNet(width, blocks, fold, growth, refine, recentre)

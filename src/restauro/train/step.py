@@ -323,7 +323,7 @@ def _slowed(net: nn.Module, fan_in: int) -> dict[nn.Parameter, float]:
 
 
 #: Parts of networks that change nothing at first: weights from before them are weights to start from.
-BRANCHES = ("refine.",)
+BRANCHES = ("refine.", "recentre.")
 
 
 def _start(net: nn.Module, recipe: Recipe) -> str:
