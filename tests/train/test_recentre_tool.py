@@ -29,7 +29,7 @@ loss.l1 = 1.0
 [degradation]
 law = "face-renovation"
 fresh = true
-settings = { "noise.severity" = 0.02, "jpeg.severity" = 0.1, "resize.scale_min" = 0.9, "resize.scale_max" = 1.0 }
+settings = { "blur.size_min_px" = 17, "noise.severity" = 0.02, "jpeg.severity" = 0.1, "resize.scale_min" = 0.9, "resize.scale_max" = 1.0 }
 [[data.train]]
 name = "t"
 folder = "pictures"
@@ -67,11 +67,11 @@ def test_it_learns_a_part_and_leaves_the_rest(tool: ModuleType, tmp_path: Path, 
     given, made = tmp_path / "plain.safetensors", tmp_path / "made.safetensors"
     save_weights(plain, given, "residual-unet", {"width": 4, "blocks": 1}, {"verb": "renovate"})
     arguments = [str(tmp_path / "tiny.toml"), "--weights", str(given), "--root", str(tmp_path), "-o", str(made)]
-    monkeypatch.setattr(sys, "argv", ["train_recentre", *arguments, "--pictures", "400", "--held", "40"])
+    monkeypatch.setattr(sys, "argv", ["train_recentre", *arguments, "--pictures", "500", "--held", "100"])
     monkeypatch.setattr(tool, "cache_folder", lambda: tmp_path / "cache")
     tool.main()
     said = capsys.readouterr().out
-    assert float(said.split()[-6]) > 0.2, said
+    assert float(said.split()[-6]) > 0.1, said
     before, after = load(str(given)).state_dict(), load(str(made)).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert {name.split(".")[0] for name in set(after) - set(before)} == {"recentre"}

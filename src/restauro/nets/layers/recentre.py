@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 DIRECTIONS = 12  # of a half turn; the other half is the same with the odd moments' signs changed
-SIZES_PX = (1.0, 1.7, 2.8, 4.5, 7.0)  # sigma of the Gaussian under the derivatives
+SIZES_PX = (1.7, 2.8, 4.5, 7.0)  # sigma of the Gaussian under the derivatives; one of 1 px told hardly more
 FAINT = 0.2  # of the mean slope: the sign of one so small counts half, and of none not at all
 LUMA = (0.299, 0.587, 0.114)
 MOST_PX = 4.0  # a line of 21 px of which one end weighs nothing has its centre 3.3 px from its middle
@@ -132,31 +132,40 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
     >>> even, odd = moments(torch.rand(1, 3, 32, 32))
     >>> even.shape, odd.shape
-    (torch.Size([1, 12, 20]), torch.Size([1, 12, 25]))
+    (torch.Size([1, 12, 16]), torch.Size([1, 12, 20]))
     """
     grey = (x.float() * x.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1, keepdim=True)
-    found = [_of_one_size(grey, size) for size in SIZES_PX]
-    return torch.cat([even for even, _ in found], 2), torch.cat([odd for _, odd in found], 2)
+    even, odd = zip(*(_of_one_picture(one) for one in grey.split(1)), strict=True)
+    return torch.cat(even), torch.cat(odd)
+
+
+def _of_one_picture(grey: Tensor) -> tuple[Tensor, Tensor]:
+    even, odd = zip(*(_of_one_size(grey, size) for size in SIZES_PX), strict=True)
+    return torch.cat(even, 1)[None], torch.cat(odd, 1)[None]
 
 
 def _of_one_size(grey: Tensor, size: float) -> tuple[Tensor, Tensor]:
+    """Moments [directions, 4 or 5] of one picture [1, 1, H, W]; one direction after the other stays in the cache."""
     step = max(1, round(size / 1.4))
     down, across, down2, mixed, across2 = (
         _filtered(grey, _taps(size, a), _taps(size, b), step) for a, b in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
     )
-    c, s = _directions(grey).T[:, None, :, None, None]
-    slope = c * down + s * across  # [N, directions, h, w]
-    bend = c * c * down2 + 2 * c * s * mixed + s * s * across2
-    steep = slope.square().mean((2, 3), keepdim=True).sqrt() + 1e-8
-    bent = bend.square().mean((2, 3), keepdim=True).sqrt() + 1e-8
-    slope, bend = slope / steep, bend / bent
-    weight = slope.abs()
-    u = bend * slope / (FAINT + weight)
-    size_of_u = u.abs()
-    square, soft = u * size_of_u, u / (1 + size_of_u)
-    even = (steep.log()[:, :, 0, 0], bent.log()[:, :, 0, 0], weight.mean((2, 3)), size_of_u.mean((2, 3)))
-    odd = (square * size_of_u, square, soft, weight * square, weight * soft)
-    return torch.stack(even, 2), torch.stack([one.mean((2, 3)) for one in odd], 2)
+    even, odd = [], []
+    for c, s in _directions(grey).tolist():
+        slope = torch.add(c * down, across, alpha=s)
+        bend = (c * c * down2).add_(mixed, alpha=2 * c * s).add_(across2, alpha=s * s)
+        steep, bent = slope.square().mean().sqrt() + 1e-8, bend.square().mean().sqrt() + 1e-8
+        slope, bend = slope.div_(steep), bend.div_(bent)
+        weight = slope.abs()
+        u = bend.mul_(slope.div_(weight + FAINT))
+        size_of_u = u.abs()
+        square = u * size_of_u
+        soft = u.div_(size_of_u + 1)
+        even.append(torch.stack((steep.log(), bent.log(), weight.mean(), size_of_u.mean())))
+        cubes = size_of_u.mul_(square)
+        found = (cubes, square, soft, weight * square, weight * soft)
+        odd.append(torch.stack([one.mean() for one in found]))
+    return torch.stack(even), torch.stack(odd)
 
 
 def _filtered(x: Tensor, down: Tensor, across: Tensor, step: int) -> Tensor:
