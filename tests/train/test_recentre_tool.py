@@ -29,7 +29,12 @@ loss.l1 = 1.0
 [degradation]
 law = "face-renovation"
 fresh = true
-settings = { "blur.size_min_px" = 17, "noise.severity" = 0.02, "jpeg.severity" = 0.1, "resize.scale_min" = 0.9, "resize.scale_max" = 1.0 }
+[degradation.settings]
+"blur.size_min_px" = 17
+"noise.severity" = 0.02
+"jpeg.severity" = 0.1
+"resize.scale_min" = 0.9
+"resize.scale_max" = 1.0
 [[data.train]]
 name = "t"
 folder = "pictures"
