@@ -3,8 +3,8 @@
     .venv/bin/python tools/train_recentre.py RECIPE --weights FILE --root FOLDER -o OUT.safetensors
 
 RECIPE names the pictures and the law that degrades them, FILE holds the network without that part, FOLDER is what the
-recipe's picture sets are relative to. Pixels teach shifts slowly, for most pictures are not moved at all; here each is
-degraded with its blur, if it has one, by an uneven line, and the line's centre is what is to be found. From OUT,
+recipe's picture sets are relative to. The law's record says how far each picture was moved, and that is what is to be
+found; where the law blurs, it is made to blur along a line, for a Gaussian moves nothing. From OUT,
 ``restauro train`` goes on with the whole network. Printed is how much of the shifts' variance is found in pictures that
 were held back.
 """
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
+    if not arguments.output.parent.is_dir():
+        raise SystemExit(f"{arguments.output.parent}: found no such folder, wanted one to write to")
     recipe = read_recipe(arguments.recipe)
     torch.manual_seed(arguments.seed)
     found = find(arguments.weights)
@@ -54,15 +56,16 @@ def main() -> None:
     assert isinstance(net.recentre, Recentre)
     counts = (arguments.pictures, arguments.held)
     print(teach(net.recentre, recipe, arguments.root, counts, arguments.seed), flush=True)
-    notes = {key: value for key, value in found.metadata.items() if key not in ("format", "architecture", "options")}
+    not_its_own = ("format", "architecture", "options", "scores")  # of the network without the part
+    notes = {key: value for key, value in found.metadata.items() if key not in not_its_own}
     save_weights(net, arguments.output, found.architecture, options, {**notes, "recentre": f"{arguments.pictures}"})
 
 
 def teach(net: Recentre, recipe: Recipe, root: Path, counts: tuple[int, int], seed: int) -> str:
     """Train the part in place on so many pictures; how well it then does on so many that were held back."""
-    pictures, tried = counts
+    (pictures, tried), law = counts, recipe.degradation
     training, held = (
-        [load_pairs(one, root, recipe.degradation, cache_folder(), fresh=True) for one in sets]
+        [load_pairs(one, root, law, cache_folder(), minimum_px=recipe.patch_px, fresh=True) for one in sets]
         for sets in (recipe.data.train, recipe.data.validation)
     )
     even, odd, shifts = _gathered(_degraded(training, recipe, pictures, seed))

@@ -12,7 +12,7 @@ import skimage.data
 import torch
 
 from restauro.degrade.laws import repeat_steps
-from restauro.models import load, save_weights
+from restauro.models import find, load, save_weights
 from restauro.nets.layers.recentre import translated
 from restauro.nets.residual_unet import ResidualUNet
 from tests.scripts import script
@@ -70,7 +70,7 @@ def test_it_learns_a_part_and_leaves_the_rest(tool: ModuleType, tmp_path: Path, 
     plain = ResidualUNet(4, 1)
     torch.nn.init.normal_(plain.head.weight)
     given, made = tmp_path / "plain.safetensors", tmp_path / "made.safetensors"
-    save_weights(plain, given, "residual-unet", {"width": 4, "blocks": 1}, {"verb": "renovate"})
+    save_weights(plain, given, "residual-unet", {"width": 4, "blocks": 1}, {"verb": "renovate", "scores": "[]"})
     arguments = [str(tmp_path / "tiny.toml"), "--weights", str(given), "--root", str(tmp_path), "-o", str(made)]
     monkeypatch.setattr(sys, "argv", ["train_recentre", *arguments, "--pictures", "500", "--held", "100"])
     monkeypatch.setattr(tool, "cache_folder", lambda: tmp_path / "cache")
@@ -80,6 +80,10 @@ def test_it_learns_a_part_and_leaves_the_rest(tool: ModuleType, tmp_path: Path, 
     before, after = load(str(given)).state_dict(), load(str(made)).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert {name.split(".")[0] for name in set(after) - set(before)} == {"recentre"}
+    assert "scores" not in find(str(made)).metadata
     monkeypatch.setattr(sys, "argv", ["train_recentre", *(str(made) if a == str(given) else a for a in arguments)])
     with pytest.raises(SystemExit, match="without 'recentre'"):
+        tool.main()
+    monkeypatch.setattr(sys, "argv", ["train_recentre", *arguments[:-1], str(tmp_path / "none" / "made.safetensors")])
+    with pytest.raises(SystemExit, match="no such folder"):
         tool.main()

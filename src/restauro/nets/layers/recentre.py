@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 DIRECTIONS = 12  # of a half turn; the other half is the same with the odd moments' signs changed
 SIZES_PX = (1.7, 2.8, 4.5, 7.0)  # sigma of the Gaussian under the derivatives; one of 1 px told hardly more
-FAINT = 0.2  # of the mean slope: the sign of one so small counts half, and of none not at all
+FAINT = 0.2  # of the root mean square slope: the sign of one so small counts half, and of none not at all
 LUMA = (0.299, 0.587, 0.114)
 MOST_PX = 4.0  # a line of 21 px of which one end weighs nothing has its centre 3.3 px from its middle
 LEAST_PX = 0.3  # shifts that are less are not made, so that a picture that is well stays as it is
