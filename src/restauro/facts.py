@@ -86,6 +86,17 @@ class HasQuickForm(Protocol):
 
 
 @runtime_checkable
+class Recentres(Protocol):
+    """A network that may find that a picture lies beside what it shows, and move what it makes of it back."""
+
+    def held(self) -> nn.Module:
+        """The same network, with the same weights, that moves nothing; with facts of its own."""
+
+    def shift_of(self, x: Tensor) -> Tensor:
+        """How far (down, across) it moves what it makes of x [N, 3, H, W], in pixels: [N, 2]."""
+
+
+@runtime_checkable
 class SeesWhole(Protocol):
     """A network with global statistics that can look at a whole picture first, tile by tile, in bounded memory."""
 

@@ -106,13 +106,21 @@ class ResidualUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore x [N, 3, H, W], 0..1, to the same shape; not clipped."""
         restored = self.in_place(x)
-        return restored if self.recentre is None else translated(restored, self.recentre(_middle(x)))
+        return restored if self.recentre is None else translated(restored, self.shift_of(x))
+
+    def shift_of(self, x: Tensor) -> Tensor:
+        """How far (down, across) the result for x [N, 3, H, W] is moved, in pixels: [N, 2]."""
+        shift: Tensor = x.new_zeros(len(x), 2) if self.recentre is None else self.recentre(_middle(x))
+        return shift
+
+    def held(self) -> nn.Module:
+        """The same network, with the same weights, that moves nothing."""
+        return self if self.recentre is None else _Recentred(self, None)
 
     def seeing(self, x: Tensor, tile_px: int) -> nn.Module:
         """For tiles of the picture x [1, 3, H, W]: all are moved alike, by what its middle says."""
         del tile_px  # the middle is small enough to be looked at in one piece
-        assert self.recentre is not None
-        return _Recentred(self, self.recentre(_middle(x)))
+        return _Recentred(self, self.shift_of(x))
 
     def in_place(self, x: Tensor) -> Tensor:
         """The same without moving anything."""
@@ -130,16 +138,18 @@ class ResidualUNet(nn.Module):
 
 
 class _Recentred(nn.Module):
-    """A residual U-Net that knows already how far to move its results."""
+    """A residual U-Net that knows already how far to move its results; None: not at all."""
 
-    def __init__(self, net: ResidualUNet, shift: Tensor) -> None:
+    def __init__(self, net: ResidualUNet, shift: Tensor | None) -> None:
         super().__init__()
         self.net, self.shift = net, shift
         self.facts = replace(net.facts, global_statistics=False)
+        self.train(net.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`ResidualUNet.forward`."""
-        return translated(self.net.in_place(x), self.shift)
+        restored = self.net.in_place(x)
+        return restored if self.shift is None else translated(restored, self.shift)
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ A face is cut out upright at its own resolution (within :data:`CROP_PX`, the siz
 through the model, and what changed is pasted back: softly, in linear light. Other ways of work:
 
 =============  =====================================================================================================
-``aligned``    the picture is a face already; no detector is asked
+``aligned``    the picture is a face already; no detector is asked; a model that can tell how far an uneven motion
+               blur has moved it moves it back (:mod:`restauro.restore.recentre`), which it never does elsewhere
 ``whole``      the model runs over the whole picture too, and the faces are pasted over that ("dual-blind", section
                4.4 of HiFaceGAN)
 ``historic``   the paper's protocol for group photographs (its section 4.5): patches of 64 x 64 px, enlarged to 512
@@ -30,6 +31,7 @@ from restauro.labels import nearest
 from restauro.metrics.niqe import niqe
 from restauro.models import Weights, find
 from restauro.picture import Picture, from_array
+from restauro.restore import recentre
 from restauro.restore.faces import align
 from restauro.restore.faces.choose import choose
 from restauro.restore.faces.face import Box, Face
@@ -41,7 +43,7 @@ from restauro.restore.guided import read_guide
 from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored, Skipped
 from restauro.restore.request import EngineSettings
 from restauro.restore.strength import blend, check_mask
-from restauro.restore.verbs import by_model
+from restauro.restore.verbs import by_model, shift_by_model
 from restauro.sheet import grid
 
 Array = NDArray[np.float32]
@@ -155,10 +157,16 @@ def renovate(
     if isinstance(made, Skipped):
         return made
     pixels, found = made
-    evidence = work.evidence(time.perf_counter() - began, found)
     if faces.historic:
-        return Restored(from_array(pixels, name=picture.source.name), evidence)
-    return Restored(picture.with_pixels(blend(picture.pixels, pixels, strength, area)), evidence)
+        made_of = from_array(pixels, name=picture.source.name)
+    else:
+        pixels = blend(picture.pixels, pixels, strength, area)
+        if faces.aligned and area is None:
+            shift = recentre.taken(_shift(picture.pixels, weights), strength)
+            work.notes.extend(recentre.told(shift))
+            pixels = recentre.moved(pixels, shift)
+        made_of = picture.with_pixels(pixels)
+    return Restored(made_of, work.evidence(time.perf_counter() - began, found))
 
 
 Made = tuple[Array, tuple[FaceRecord, ...]]
@@ -191,6 +199,7 @@ class _Work:
             self.weights,
             engine=self.engine,
             guide=None if self.guide is None else nearest(self.guide, (height, width)),
+            moves=False,
         )
         if not isinstance(outcome, Restored):
             raise EngineError(outcome.reason)
@@ -307,17 +316,32 @@ def _at_own_size(pixels: Array, restore: Callable[[Array], Array]) -> Array:
 
     Then only what changed is brought back to the face's own size, and added in linear light.
     """
+    given = _within_bounds(pixels)
+    if given is pixels:
+        return restore(pixels)
+    added = _resized(srgb_decode(restore(given)) - srgb_decode(given), pixels.shape[:2])
+    changed = (added != 0).any(axis=2)  # decoding and encoding rounds: the rest stays bit for bit
+    result = pixels.copy()
+    result[changed] = srgb_encode(srgb_decode(pixels[changed]) + added[changed])
+    return result
+
+
+def _shift(pixels: Array, weights: Weights) -> recentre.Shift:
+    """How far a face is moved, measured at the size at which it is restored."""
+    given = _within_bounds(pixels)
+    scale = pixels.shape[1] / given.shape[1]
+    down, across = shift_by_model(given, weights)
+    return scale * down, scale * across
+
+
+def _within_bounds(pixels: Array) -> Array:
+    """A face, its longer side brought to the nearest of the bounds; itself where it is within them."""
     height, width, _ = pixels.shape
     longer = max(height, width)
     side = int(np.clip(longer, *CROP_PX))
     if side == longer:
-        return restore(pixels)
-    given = _resized(pixels, (max(1, round(height * side / longer)), max(1, round(width * side / longer))))
-    added = _resized(srgb_decode(restore(given)) - srgb_decode(given), (height, width))
-    moved = (added != 0).any(axis=2)  # decoding and encoding rounds: the rest stays bit for bit
-    result = pixels.copy()
-    result[moved] = srgb_encode(srgb_decode(pixels[moved]) + added[moved])
-    return result
+        return pixels
+    return _resized(pixels, (max(1, round(height * side / longer)), max(1, round(width * side / longer))))
 
 
 def _resized(pixels: Array, size: tuple[int, int]) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from restauro.errors import EngineError, UsageError, nearest
 from restauro.models import MODELS, Weights, facts_of, find, for_use, load
 from restauro.picture import Picture
+from restauro.restore import recentre
 from restauro.restore.engine import run
 from restauro.restore.guided import guided, require_no_guide
 from restauro.restore.outcome import Evidence, Failed, Outcome, Progress, Restored
@@ -215,22 +216,28 @@ def by_model(
     *,
     settings: NetworkSettings | None = None,
     guide: NDArray[np.integer] | None = None,
+    moves: bool = True,
 ) -> Outcome:
     """Run a model that maps a picture to a picture: what the verbs with a model have in common.
 
     Parameters and errors as :func:`desmooth`; ``verb`` is what a model of :data:`restauro.models.MODELS` must be for
     (a local file is taken at its word). The network runs in its quick form (:func:`restauro.models.for_use`).
     ``guide``: what :func:`restauro.restore.guided.read_guide` gave, [H, W], for a network that wants one.
+    ``moves``: whether a network that moves its results may: see :mod:`restauro.restore.recentre`.
     """
     weights = model if isinstance(model, Weights) else find(model)
     spec = MODELS.get(weights.name)
     if spec is not None and spec.verb != verb:
         raise UsageError(f"{verb}: found model {spec.name!r}, which is for {spec.verb!r}, wanted one for {verb!r}")
     began = time.perf_counter()
-    net = _network(weights.name if weights.record else str(weights.path), weights.sha256)
+    net = _network(weights)
     area, name = _weights(mask), picture.source.name
     if area is not None:
         check_mask(area, picture.pixels)
+    shift = recentre.NOWHERE
+    if moves and area is None:
+        shift = recentre.taken(recentre.shift_of(net, picture.pixels), strength)
+    net = recentre.held(net)
     asked = ask(net, facts_of(net), strength, area, settings or NetworkSettings())
     if guide is None:
         require_no_guide(net, weights)
@@ -254,13 +261,23 @@ def by_model(
         precision=made.precision,
         tiles=made.tiles,
         seconds=time.perf_counter() - began,
-        notes=made.notes,
+        notes=(*made.notes, *recentre.told(shift)),
     )
-    return Restored(picture.with_pixels(asked.take(picture.pixels, made.pixels)), evidence)
+    pixels = recentre.moved(asked.take(picture.pixels, made.pixels), shift)
+    return Restored(picture.with_pixels(pixels), evidence)
+
+
+def shift_by_model(pixels: Array, weights: Weights) -> recentre.Shift:
+    """How far a model moves what it makes of pixels [H, W, 1 or 3]: :func:`restauro.restore.recentre.shift_of`."""
+    return recentre.shift_of(_network(weights), pixels)
+
+
+def _network(weights: Weights) -> torch.nn.Module:
+    return _loaded(weights.name if weights.record else str(weights.path), weights.sha256)
 
 
 @lru_cache(maxsize=2)
-def _network(name: str, sha256: str) -> torch.nn.Module:
+def _loaded(name: str, sha256: str) -> torch.nn.Module:
     """Load once, not once per picture; the hash in the key notices a file that was replaced meanwhile."""
     return for_use(load(name))
 

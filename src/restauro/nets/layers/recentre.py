@@ -4,13 +4,16 @@ No paper's. A camera that slows down while it is shaken weighs one end of the li
 has its centre of mass beside its middle, so the blurred picture lies beside the sharp one, by up to a sixth of the
 line: too little for an eye, and much for every score that compares pixels.
 
-The direction can be read from the blurred picture. Across a step edge the gradient of the blurred picture is the
-kernel itself: a slow rise and a sudden end. So along the line, in the sense in which the gradient g keeps its sign, the
-second derivative is small for long and large for short, and its odd moments are not zero:
+The direction can be read from the blurred picture. Across a step edge the slope of the blurred picture is the kernel
+itself: a slow rise and a sudden end. So of two places on a line, t pixels apart, it is more often the second that is
+the steeper one, and what compares them is not zero on the average:
 
-    u(t) = sign(g_t) * (second derivative along t),    E[u^3] / E[u^2]^1.5, E[u |u|] / E[u^2], ...
+    E[f(w(p)) * g(w(p + t)) - g(w(p)) * f(w(p + t))],    w = |slope along the line|,    g(w) = w / (w + softness)
 
-:class:`Recentre` takes these for several directions and sizes, and a small network makes one shift of them.
+(if f and g were alike, it would be nothing whatever the picture; if they were powers, the few steepest edges would
+decide alone). :class:`Recentre` takes these for several directions, distances and sizes of derivatives, of slopes in
+proportion to the picture's and of slopes in proportion to what is around them, with E[slope(p) * slope(p + t)], which
+tells how long the line is. A small network makes one shift of them.
 """
 
 from __future__ import annotations
@@ -22,8 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 DIRECTIONS = 12  # of a half turn; the other half is the same with the odd moments' signs changed
-SIZES_PX = (1.7, 2.8, 4.5, 7.0)  # sigma of the Gaussian under the derivatives; one of 1 px told hardly more
-FAINT = 0.2  # of the root mean square slope: the sign of one so small counts half, and of none not at all
+SIZES_PX = (1.0, 1.7, 2.8)  # sigma of the Gaussian under the derivatives
+LAGS_PX = (2, 4, 8, 14)  # even, so that the diagonals' steps are whole; lines are up to 21 px long
+AROUND_PX = 10.0  # sigma of the Gaussian window that slopes are compared with
+SOFTNESS = (1.5, 0.4)  # of slopes in proportion to the picture's, and to those around them
+FAINT = 1e-3  # added to the slopes around (1 per sigma), so that flat areas stay flat
 LUMA = (0.299, 0.587, 0.114)
 MOST_PX = 4.0  # a line of 21 px of which one end weighs nothing has its centre 3.3 px from its middle
 LEAST_PX = 0.3  # shifts that are less are not made, so that a picture that is well stays as it is
@@ -31,8 +37,10 @@ LEAST_PX = 0.3  # shifts that are less are not made, so that a picture that is w
 # What the moments are like on degraded faces, so that the network gets numbers about 1: of the even ones their mean
 # over directions, how much that differs from picture to picture, and from direction to direction; of the odd ones
 # their root mean square. In the order in which they are computed.
-_EVEN_MEAN, _EVEN_SPREAD, _EVEN_TURN = (-3.5, -4.0, 0.7, 0.74), (0.3, 0.4, 0.05, 0.04), (0.1, 0.16, 0.018, 0.02)
-_ODD_SIZE = (0.14, 0.035, 0.012, 0.06, 0.008)
+_EVEN_MEAN = (-3.8, 0.7, 0.8, 0.55, 0.12, -0.05)
+_EVEN_SPREAD = (0.25, 0.05, 0.15, 0.15, 0.13, 0.06)
+_EVEN_TURN = (0.11, 0.017, 0.06, 0.09, 0.105, 0.05)
+_ODD_SIZE = (2.5e-4, 2e-4, 6.7e-4, 5.3e-4, 1.8e-3, 1.2e-3, 2.7e-3, 1.5e-3)
 _EVEN, _ODD = len(_EVEN_MEAN) * len(SIZES_PX), len(_ODD_SIZE) * len(SIZES_PX)
 
 
@@ -128,11 +136,11 @@ def _repeated(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Even and odd moments of derivatives of x [N, 3, H, W]: [N, directions, sizes * (4 or 5)] each.
+    """Even and odd moments of slopes of x [N, 3, H, W]: [N, directions, sizes * (6 or 8)].
 
     >>> even, odd = moments(torch.rand(1, 3, 32, 32))
     >>> even.shape, odd.shape
-    (torch.Size([1, 12, 16]), torch.Size([1, 12, 20]))
+    (torch.Size([1, 12, 18]), torch.Size([1, 12, 24]))
     """
     grey = (x.float() * x.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1, keepdim=True)
     even, odd = zip(*(_of_one_picture(one) for one in grey.split(1)), strict=True)
@@ -145,34 +153,44 @@ def _of_one_picture(grey: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_one_size(grey: Tensor, size: float) -> tuple[Tensor, Tensor]:
-    """Moments [directions, 4 or 5] of one picture [1, 1, H, W]; one direction after the other stays in the cache."""
-    step = max(1, round(size / 1.4))
-    down, across, down2, mixed, across2 = (
-        _filtered(grey, _taps(size, a), _taps(size, b), step) for a, b in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-    )
-    even, odd = [], []
+    """Moments [directions, 6 or 8] of one picture [1, 1, H, W]; one direction after the other stays in the cache."""
+    none, once, window = _taps(size, 0), _taps(size, 1), _taps(AROUND_PX, 0)
+    down, across = _filtered(grey, once, none), _filtered(grey, none, once)
+    around = _filtered(down.square() + across.square(), window, window).sqrt() + FAINT
+    # In one long row, with so many zeros after each line that none meets the next: a step in the plane is one number.
+    margin, count = max(LAGS_PX), grey.numel()
+    down, across, closeness = (F.pad(one, (0, margin)).flatten() for one in (down, across, 1 / around))
+    line, even, odd = grey.shape[-1] + margin, [], []
     for c, s in _directions(grey).tolist():
         slope = torch.add(c * down, across, alpha=s)
-        bend = (c * c * down2).add_(mixed, alpha=2 * c * s).add_(across2, alpha=s * s)
-        steep, bent = slope.square().mean().sqrt() + 1e-8, bend.square().mean().sqrt() + 1e-8
-        slope, bend = slope.div_(steep), bend.div_(bent)
+        near = slope.abs().mul_(closeness)
+        steep = (slope.dot(slope) / count).sqrt() + 1e-8
+        slope = slope.div_(steep)
         weight = slope.abs()
-        u = bend.mul_(slope.div_(weight + FAINT))
-        size_of_u = u.abs()
-        square = u * size_of_u
-        soft = u.div_(size_of_u + 1)
-        even.append(torch.stack((steep.log(), bent.log(), weight.mean(), size_of_u.mean())))
-        cubes = size_of_u.mul_(square)
-        found = (cubes, square, soft, weight * square, weight * soft)
-        odd.append(torch.stack([one.mean() for one in found]))
+        pairs = [(one, one / (one + softness)) for one, softness in zip((weight, near), SOFTNESS, strict=True)]
+        alike: list[Tensor] = []
+        apart: list[Tensor] = []
+        for lag in LAGS_PX:
+            step = round(lag * c) * line + round(lag * s)
+            alike.append(_product(slope, slope, step))
+            apart.extend(_product(f, g, step) - _product(g, f, step) for f, g in pairs)
+        even.append(torch.stack([steep.log(), weight.sum() / count, *(one / count for one in alike)]))
+        odd.append(torch.stack(apart) / count)
     return torch.stack(even), torch.stack(odd)
 
 
-def _filtered(x: Tensor, down: Tensor, across: Tensor, step: int) -> Tensor:
-    """Separable correlation, at every so many pixels, mirrored at the borders."""
+def _product(f: Tensor, g: Tensor, step: int) -> Tensor:
+    """Sum of f(p) * g(p + step)."""
+    if step < 0:
+        return _product(g, f, -step)
+    return f[: max(0, len(f) - step)].dot(g[step:])
+
+
+def _filtered(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Separable correlation, mirrored at the borders."""
     x = _mirrored(x, len(down) // 2)
-    x = F.conv2d(x, down.to(x)[None, None, :, None], stride=(step, 1))
-    return F.conv2d(x, across.to(x)[None, None, None, :], stride=(1, step))
+    x = F.conv2d(x, down.to(x)[None, None, :, None])
+    return F.conv2d(x, across.to(x)[None, None, None, :])
 
 
 def _mirrored(x: Tensor, margin: int) -> Tensor:
@@ -184,7 +202,7 @@ def _taps(size: float, order: int) -> Tensor:
     radius = math.ceil(3 * size)
     t = torch.arange(-radius, radius + 1, dtype=torch.float64) / size
     gauss = torch.exp(-t.square() / 2)
-    return gauss / gauss.sum() * (torch.ones_like(t), t, t.square() - 1)[order]
+    return gauss / gauss.sum() * t**order
 
 
 def _directions(like: Tensor) -> Tensor:
