@@ -14,6 +14,8 @@ from restauro.cli import main as cli
 from restauro.errors import DataError, SettingError
 from restauro.metrics.report import from_json, json_text, markdown
 from restauro.metrics.table import IDENTITY
+from restauro.models import save_weights
+from restauro.nets.residual_unet import ResidualUNet
 from restauro.train.data import Pair, PairSet, load_pairs
 from restauro.train.loop import train
 from restauro.train.recipe import read_recipe
@@ -98,6 +100,30 @@ def test_draws_are_refused_where_nothing_is_drawn(
     ):
         assert cli.main(wrong) != 0
         assert "--draws" in capsys.readouterr().err
+
+
+def test_in_place_scores_a_network_without_its_moves(
+    recipe: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("RESTAURO_CACHE", str(tmp_path / "cache"))
+    options = {"width": 4, "blocks": 1, "growth": "1 1", "recentre": 8}
+    torch.manual_seed(0)
+    net = ResidualUNet(4, 1, growth="1 1", recentre=8)  # untrained, it changes nothing but by its moves
+    torch.nn.init.normal_(net.recentre.last.weight, std=30.0)
+    weights = tmp_path / "moves.safetensors"
+    save_weights(net, weights, "residual-unet", options, {"verb": "renovate"})
+    line = ["evaluate", "--model", str(weights), "--recipe", str(recipe), "--root", str(root), "--metrics", "psnr"]
+
+    def gain(*more: str) -> str:
+        assert cli.main([*line, *more]) == 0
+        said = capsys.readouterr().out
+        assert ("--in-place" in said.split("command: ")[1]) == bool(more)
+        return [row.split("|")[2] for row in said.splitlines() if row.startswith("| moves |")][1]
+
+    assert float(gain().split()[0]) < -0.01
+    assert float(gain("--in-place").split()[0]) == 0.0
+    assert cli.main(["evaluate", "--restored", ".", "--truth", ".", "--in-place"]) != 0
+    assert "--in-place" in capsys.readouterr().err
 
 
 def test_row_named_like_the_baseline_is_refused(pairs: PairSet):

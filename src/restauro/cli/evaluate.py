@@ -27,6 +27,7 @@ def evaluate(
     root: Annotated[str | None, Parameter(env_var="RESTAURO_DATA")] = None,
     training: int | None = None,
     draws: int = 1,
+    in_place: bool = False,
     metrics: str = DEFAULT_METRICS,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
@@ -54,6 +55,9 @@ def evaluate(
         that does much better there has learned them by heart.
     draws
         How often each picture is degraded, by other draws of the recipe's law: the more, the less depends on chance.
+    in_place
+        A model that moves what it makes of an aligned face back to where it belongs is not to, as it does not in a
+        picture.
     metrics
         Names with commas between, for example psnr,ssim,sc; groups: clean, paper, report. docs/metrics.md has them all.
     output
@@ -68,7 +72,8 @@ def evaluate(
         raise UsageError(f"--training: found {training}, wanted a number of pictures from 1")
     if draws < 1:
         raise UsageError(f"--draws: found {draws}, wanted a whole number from 1")
-    for option, given in (("--training", training is not None), ("--draws", draws > 1)):
+    options = (("--training", training is not None), ("--draws", draws > 1), ("--in-place", in_place))
+    for option, given in options:
         if restored is not None and given:
             raise UsageError(f"evaluate: found {option} with --restored, wanted it with --model and --recipe")
     if restored is not None:
@@ -78,7 +83,7 @@ def evaluate(
     else:
         if recipe is None or root is None or model is None:
             raise UsageError("evaluate: found --model without --recipe and --root, wanted all three")
-        tables = _model_tables(model, recipe, Path(root), names, training, draws)
+        tables = _model_tables(model, recipe, Path(root), names, training, draws, in_place)
     for name, table in tables.items():
         if restored is not None and truth is not None and output is not None and output.endswith(".html"):
             _put_page(table, Path(restored), Path(truth), Path(output))
@@ -111,17 +116,19 @@ def _put_page(table: Table, restored: Path, truth: Path, output: Path) -> None:
 
 
 def _model_tables(
-    model: str, recipe: str, root: Path, metrics: Sequence[str], training: int | None, draws: int
+    model: str, recipe: str, root: Path, metrics: Sequence[str], training: int | None, draws: int, in_place: bool
 ) -> dict[str, Table]:
     from restauro.models import facts_of, find, load
+    from restauro.restore.recentre import held
     from restauro.train.loop import cache_folder
     from restauro.train.recipe import read_recipe
     from restauro.train.validate import score_table, training_sets, validation_sets, whole_picture
 
     weights = find(model)
-    net = load(weights)
+    net = held(load(weights)) if in_place else load(weights)
     which = "" if training is None else f" --training {training}"
     which += "" if draws == 1 else f" --draws {draws}"
+    which += " --in-place" if in_place else ""
     about = {
         "command": f"restauro evaluate --model {model} --recipe {recipe}{which}{_metrics_option(metrics)}",
         "weights sha256": weights.sha256,

@@ -26,7 +26,8 @@ class EngineSettings:
     memory_limit
         Bytes that a run may take on the device, on top of what is taken already (the input is the caller's);
         on the CPU the result counts too. ``None``: half of what is free when the run starts. Runs at the same
-        time do not know of each other: divide it among them.
+        time do not know of each other: divide it among them. What the C library keeps of memory that was given
+        back comes on top (glibc's of the size of one buffer now and then).
     tile_px
         Most that a tile writes on a side (but for rounding up to the network's multiple); it reads the
         network's halo around that. ``None``: no tiles where the picture fits the memory, else the largest.

@@ -80,7 +80,7 @@ def _ahead(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """``map(make, iterations)``, some of it made before it is asked for."""
     waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))  # the others are the network's
     try:
         for iteration in iterations:
             waiting.append(pool.submit(make, iteration))
