@@ -37,7 +37,7 @@ class SFT(nn.Module):
     >>> sft = SFT(16, hidden=8)
     >>> y, guide = torch.rand(2, 16, 8, 8), torch.rand(2, 3, 8, 8)
     >>> gamma, beta = sft.modulation(guide)
-    >>> torch.allclose(sft(y, guide), y * (1 + gamma) + beta)
+    >>> torch.allclose(sft(y, guide), y * (1 + gamma) + beta, atol=1e-6)
     True
     """
 

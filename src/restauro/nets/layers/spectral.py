@@ -28,7 +28,7 @@ class SpectralConv2d(nn.Module):
     >>> layer = SpectralConv2d(3, 8, 3, padding=1)
     >>> sorted(layer.state_dict())
     ['bias', 'weight_orig', 'weight_u', 'weight_v']
-    >>> for _ in range(50):
+    >>> for _ in range(500):
     ...     y = layer(torch.zeros(1, 3, 4, 4))
     >>> round(torch.linalg.matrix_norm(layer.weight().flatten(1), 2).item(), 3)
     1.0
